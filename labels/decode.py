@@ -1,0 +1,107 @@
+"""Scores to entities and event types. Pure, and the same code in evaluation and in serving."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from labels.errors import AlignmentError
+from labels.iob import Offsets, decode_tags
+from labels.types import Span
+
+Scores = npt.NDArray[np.float32]
+
+_TATWEEL = "\u0640"
+
+
+@dataclass(frozen=True)
+class DecodingRules:
+    """What turns scores into answers, set on the dev split and kept with the model: a threshold in (0, 1) per event type,
+    the `temperature` that event scores are divided by before the sigmoid, and `tag_temperature` for entity tags."""
+
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
+    tag_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in self.thresholds.items():
+            if not 0 < value < 1:
+                raise ValueError(f"the threshold of {name} must be in (0, 1), found {value}")
+        if self.temperature <= 0 or self.tag_temperature <= 0:
+            raise ValueError(f"temperatures must be above 0, found {self.temperature} and {self.tag_temperature}")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSpan:
+    """An entity before it has an id. `score` is the geometric mean of its pieces' tag probabilities."""
+
+    label: str
+    span: Span
+    score: float
+
+
+def decode_entities(scores: Scores, tags: Sequence[str], offsets: Offsets, text: str, temperature: float = 1.0) -> list[ScoredSpan]:
+    """The best legal IOB2 tag sequence of `scores` `(pieces, tags)` as spans of `text`, which `offsets` point into."""
+    if scores.shape != (len(offsets), len(tags)):
+        raise AlignmentError(f"scores of shape {scores.shape} for {len(offsets)} pieces and {len(tags)} tags")
+    textual = [i for i, (start, end) in enumerate(offsets) if start < end]
+    if not textual:
+        return []
+    log_probs = _log_softmax(scores[textual] / temperature)
+    path = best_legal_path(log_probs, tags)
+    spans = decode_tags([tags[t] for t in path], [offsets[i] for i in textual])
+    found = []
+    for tagged in spans:
+        pieces = range(tagged.first, tagged.last + 1)
+        score = float(np.exp(np.mean([log_probs[i, path[i]] for i in pieces])))
+        found.append(ScoredSpan(tagged.label, grow_over_marks(tagged.span, text), score))
+    return found
+
+
+def best_legal_path(log_probs: Scores, tags: Sequence[str]) -> list[int]:
+    """Viterbi over `(pieces, tags)` where I-x may only follow B-x or I-x."""
+    legal = np.array([[not b.startswith("I-") or a[2:] == b[2:] for b in tags] for a in tags])
+    step = np.where(legal, 0.0, -np.inf)  # (from, to)
+    best = np.where([tag.startswith("I-") for tag in tags], -np.inf, log_probs[0])
+    back = np.zeros(log_probs.shape, dtype=np.int64)
+    for i in range(1, len(log_probs)):
+        through = best[:, None] + step
+        back[i] = through.argmax(axis=0)
+        best = through.max(axis=0) + log_probs[i]
+    path = [int(best.argmax())]
+    for i in range(len(log_probs) - 1, 0, -1):
+        path.append(int(back[i, path[-1]]))
+    return path[::-1]
+
+
+def grow_over_marks(span: Span, text: str) -> Span:
+    """Take in the diacritics and tatweel that follow the last letter: a tokenizer that drops them ends its piece before
+    them, but they belong to the name as written."""
+    end = span.end
+    while end < len(text) and (text[end] == _TATWEEL or unicodedata.category(text[end]) == "Mn"):
+        end += 1
+    return Span(span.start, end)
+
+
+def event_probabilities(scores: Scores, temperature: float = 1.0) -> Scores:
+    """Sentence scores `(windows, types)` to probabilities `(types,)`: the best window speaks for its sentence."""
+    logits = scores.max(axis=0) / temperature
+    return 1.0 / (1.0 + np.exp(-logits))  # type: ignore[no-any-return]
+
+
+def decode_event_types(probabilities: Scores, types: Sequence[str], rules: DecodingRules) -> dict[str, float]:
+    """The types at or above their threshold (0.5 where none is set), in the schema's order."""
+    if probabilities.shape != (len(types),):
+        raise AlignmentError(f"probabilities of shape {probabilities.shape} for {len(types)} event types")
+    return {
+        name: float(probability)
+        for name, probability in zip(types, probabilities, strict=True)
+        if probability >= rules.thresholds.get(name, 0.5)
+    }
+
+
+def _log_softmax(scores: Scores) -> Scores:
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))  # type: ignore[no-any-return]

@@ -1,0 +1,137 @@
+"""The model folder: the table where training and serving meet.
+
+    manifest.json            what this is, where it comes from, what it scores, the hash of every other file
+    schema.toml              the labels, in the order of the outputs
+    decoding.json            thresholds and temperatures, set on dev
+    tokenizer.json           the tokenizer, normalisation and clitic splitting included
+    graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, tag scores and event scores out
+    README.md                the model card
+    checkpoint/              config.json, model.safetensors, tokenizer files: what to fine-tune from
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from labels.decode import DecodingRules
+from labels.errors import FolderError, MarsadError
+from labels.schema import LabelSchema, parse_schema
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+SCHEMA = "schema.toml"
+DECODING = "decoding.json"
+TOKENIZER = "tokenizer.json"
+GRAPH = "graph.xml"
+GRAPH_WEIGHTS = "graph.bin"
+CARD = "README.md"
+CHECKPOINT = "checkpoint"
+
+INPUT_IDS, INPUT_MASK = "input_ids", "attention_mask"  # (rows, pieces), int64
+TAG_SCORES = "tag_scores"  # (rows, pieces, tags), float32; absent without entity labels
+EVENT_SCORES = "event_scores"  # (rows, types), float32; absent without event types
+
+SERVED = (SCHEMA, DECODING, TOKENIZER, GRAPH, GRAPH_WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a reader must know before opening the rest. `window` and `overlap` are in pieces, [CLS] and [SEP] not
+    counted; `data` names each training file with its hash and size; `metrics` are those of the splits it was measured
+    on; `files` maps each file's path to its sha256."""
+
+    name: str
+    schema_fingerprint: str
+    window: int
+    overlap: int
+    base: str
+    data: tuple[Mapping[str, Any], ...] = ()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    marsad_version: str = ""
+    format_version: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder that has been checked. Nothing heavy is loaded until asked for."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path, *, verify: bool = True) -> "ModelFolder":
+        """Read and check the folder at `path`; with `verify` every served file is hashed. FolderError says which file
+        is absent, damaged or of another version, and what to do."""
+        manifest = _read_manifest(path)
+        for name in SERVED:
+            if not (path / name).is_file():
+                raise FolderError(f"{path}: {name} is missing; the folder is incomplete, export or copy it again")
+            if verify and manifest.files.get(name) != hash_file(path / name):
+                raise FolderError(f"{path}: {name} is not the file the manifest was written for; export or copy the folder again")
+        folder = cls(path, manifest)
+        if folder.schema.fingerprint != manifest.schema_fingerprint:
+            raise FolderError(
+                f"{path}: {SCHEMA} has fingerprint {folder.schema.fingerprint}, the graph was made for {manifest.schema_fingerprint}"
+            )
+        return folder
+
+    @cached_property
+    def id(self) -> str:
+        """Name and a hash that changes with any file of the folder: `marsad-mini@1f3c5a7b9d2e`."""
+        return f"{self.manifest.name}@{hash_file(self.path / MANIFEST)[:12]}"
+
+    @cached_property
+    def schema(self) -> LabelSchema:
+        try:
+            return parse_schema((self.path / SCHEMA).read_text(encoding="utf-8"), str(self.path / SCHEMA))
+        except (OSError, UnicodeDecodeError, MarsadError) as error:
+            raise FolderError(f"{self.path}: {SCHEMA} cannot be used: {error}") from error
+
+    @cached_property
+    def rules(self) -> DecodingRules:
+        try:
+            return DecodingRules(**json.loads((self.path / DECODING).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise FolderError(f"{self.path}: {DECODING} cannot be used: {error}") from error
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write `manifest` into the folder with the hashes of all files that are there. Comes last: a folder without a
+    manifest is unfinished."""
+    files = {
+        file.relative_to(path).as_posix(): hash_file(file)
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+    record = asdict(manifest) | {"files": files}
+    (path / MANIFEST).write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def write_rules(path: Path, rules: DecodingRules) -> None:
+    """Write the decoding rules into the folder."""
+    (path / DECODING).write_text(json.dumps(asdict(rules), indent=1) + "\n", encoding="utf-8")
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST
+    if not file.is_file():
+        raise FolderError(f"{path}: no {MANIFEST}; expected a model folder written by `marsad export`")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        version = record["format_version"]
+        if version == FORMAT_VERSION:
+            return Manifest(**record | {"data": tuple(record["data"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise FolderError(f"{file}: not a manifest: {error}") from error
+    raise FolderError(f"{file}: format version {version}, this program reads {FORMAT_VERSION}; export the model again")
