@@ -42,7 +42,9 @@ class ScoredSpan:
     score: float
 
 
-def decode_entities(scores: Scores, tags: Sequence[str], offsets: Offsets, text: str, temperature: float = 1.0) -> list[ScoredSpan]:
+def decode_entities(
+    scores: Scores, tags: Sequence[str], offsets: Offsets, text: str, temperature: float = 1.0
+) -> list[ScoredSpan]:
     """The best legal IOB2 tag sequence of `scores` `(pieces, tags)` as spans of `text`, which `offsets` point into."""
     if scores.shape != (len(offsets), len(tags)):
         raise AlignmentError(f"scores of shape {scores.shape} for {len(offsets)} pieces and {len(tags)} tags")
@@ -53,10 +55,12 @@ def decode_entities(scores: Scores, tags: Sequence[str], offsets: Offsets, text:
     path = best_legal_path(log_probs, tags)
     spans = decode_tags([tags[t] for t in path], [offsets[i] for i in textual])
     found = []
-    for tagged in spans:
+    for rank, tagged in enumerate(spans):
         pieces = range(tagged.first, tagged.last + 1)
         score = float(np.exp(np.mean([log_probs[i, path[i]] for i in pieces])))
-        found.append(ScoredSpan(tagged.label, grow_over_marks(tagged.span, text), score))
+        grown = grow_over_marks(tagged.span, text)
+        following = spans[rank + 1].span.start if rank + 1 < len(spans) else grown.end
+        found.append(ScoredSpan(tagged.label, Span(grown.start, min(grown.end, following)), score))
     return found
 
 
@@ -88,7 +92,7 @@ def grow_over_marks(span: Span, text: str) -> Span:
 def event_probabilities(scores: Scores, temperature: float = 1.0) -> Scores:
     """Sentence scores `(windows, types)` to probabilities `(types,)`: the best window speaks for its sentence."""
     logits = scores.max(axis=0) / temperature
-    return 1.0 / (1.0 + np.exp(-logits))  # type: ignore[no-any-return]
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))  # type: ignore[no-any-return]  # the sigmoid, which does not overflow
 
 
 def decode_event_types(probabilities: Scores, types: Sequence[str], rules: DecodingRules) -> dict[str, float]:

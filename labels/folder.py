@@ -1,12 +1,12 @@
 """The model folder: the table where training and serving meet.
 
-    manifest.json            what this is, where it comes from, what it scores, the hash of every other file
-    schema.toml              the labels, in the order of the outputs
-    decoding.json            thresholds and temperatures, set on dev
-    tokenizer.json           the tokenizer, normalisation and clitic splitting included
-    graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, tag scores and event scores out
-    README.md                the model card
-    checkpoint/              config.json, model.safetensors, tokenizer files: what to fine-tune from
+manifest.json            what this is, where it comes from, what it scores, the hash of every other file
+schema.toml              the labels, in the order of the outputs
+decoding.json            thresholds and temperatures, set on dev
+tokenizer.json           the tokenizer, normalisation and clitic splitting included
+graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, tag scores and event scores out
+README.md                the model card
+checkpoint/              config.json, model.safetensors, tokenizer files: what to fine-tune from
 """
 
 import hashlib
@@ -72,11 +72,14 @@ class ModelFolder:
             if not (path / name).is_file():
                 raise FolderError(f"{path}: {name} is missing; the folder is incomplete, export or copy it again")
             if verify and manifest.files.get(name) != hash_file(path / name):
-                raise FolderError(f"{path}: {name} is not the file the manifest was written for; export or copy the folder again")
+                raise FolderError(
+                    f"{path}: {name} is not the file the manifest was written for; export or copy the folder again"
+                )
         folder = cls(path, manifest)
         if folder.schema.fingerprint != manifest.schema_fingerprint:
+            found, expected = folder.schema.fingerprint, manifest.schema_fingerprint
             raise FolderError(
-                f"{path}: {SCHEMA} has fingerprint {folder.schema.fingerprint}, the graph was made for {manifest.schema_fingerprint}"
+                f"{path}: {SCHEMA} has fingerprint {found}, the graph was made for {expected}; export the model again"
             )
         return folder
 
@@ -96,7 +99,7 @@ class ModelFolder:
     def rules(self) -> DecodingRules:
         try:
             return DecodingRules(**json.loads((self.path / DECODING).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise FolderError(f"{self.path}: {DECODING} cannot be used: {error}") from error
 
 
@@ -131,7 +134,17 @@ def _read_manifest(path: Path) -> Manifest:
         record = json.loads(file.read_text(encoding="utf-8"))
         version = record["format_version"]
         if version == FORMAT_VERSION:
-            return Manifest(**record | {"data": tuple(record["data"])})
+            return _sound(Manifest(**record | {"data": tuple(record["data"])}))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise FolderError(f"{file}: not a manifest: {error}") from error
     raise FolderError(f"{file}: format version {version}, this program reads {FORMAT_VERSION}; export the model again")
+
+
+def _sound(manifest: Manifest) -> Manifest:
+    """The manifest, where its values are of the kinds that readers count on; ValueError where not."""
+    if not isinstance(manifest.files, dict) or not isinstance(manifest.name, str):
+        raise ValueError("expected `name` to be a string and `files` an object of path to hash")
+    window, overlap = manifest.window, manifest.overlap
+    if type(window) is not int or type(overlap) is not int or not 0 <= overlap < window:
+        raise ValueError(f"expected whole numbers with 0 <= overlap < window, found overlap {overlap!r} and window {window!r}")
+    return manifest

@@ -33,7 +33,7 @@ def encode_tags(entities: Sequence[Entity], offsets: Offsets) -> Tagging:
     tags = ["O"] * len(offsets)
     misfits: list[tuple[Entity, Misfit]] = []
     for entity in sorted(entities, key=lambda e: e.span):
-        touched = [i for i, (start, end) in enumerate(offsets) if start < entity.span.end and entity.span.start < end]
+        touched = [i for i, (start, end) in enumerate(offsets) if max(start, entity.span.start) < min(end, entity.span.end)]
         if not touched:
             misfits.append((entity, Misfit.NO_PIECE))
             continue

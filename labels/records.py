@@ -14,17 +14,25 @@ _EVENT_KEYS = {"type", "trigger", "score", "sentence"}
 def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield `("file:line", object)`; blank lines are passed over, anything else that is not an object is an error."""
     try:
-        handle = path.open(encoding="utf-8", newline="\n")
+        handle = path.open("rb")
     except OSError as error:
         raise RecordError(str(path), f"cannot be read: {error.strerror}") from error
     with handle:
-        number = 0
-        try:
-            for number, line in enumerate(handle, 1):
-                if line.strip():
-                    yield f"{path}:{number}", parse_object(line, f"{path}:{number}")
-        except UnicodeDecodeError as error:
-            raise RecordError(f"{path}:{number + 1}", f"not UTF-8: {error.reason}") from error
+        # Decoded line by line: a text reader decodes ahead, and would blame an earlier line.
+        for number, line in enumerate(handle, 1):
+            where = f"{path}:{number}"
+            record = parse_line(line, where, first=number == 1)
+            if record is not None:
+                yield where, record
+
+
+def parse_line(line: bytes, where: str, *, first: bool = False) -> dict[str, Any] | None:
+    """One object from one line of a file, None from a blank one. The `first` line may begin with a byte order mark."""
+    try:
+        text = line.decode("utf-8-sig" if first else "utf-8")
+    except UnicodeDecodeError as error:
+        raise RecordError(where, f"not UTF-8: {error.reason} at byte {error.start}") from error
+    return parse_object(text, where) if text.strip() else None
 
 
 def parse_object(line: str, where: str) -> dict[str, Any]:
@@ -33,6 +41,8 @@ def parse_object(line: str, where: str) -> dict[str, Any]:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise RecordError(where, f"not JSON: {error.msg} at column {error.colno}") from error
+    except (RecursionError, ValueError) as error:  # brackets in brackets without end, a number of thousands of digits
+        raise RecordError(where, f"not JSON that can be read: {error}") from error
     if not isinstance(value, dict):
         raise RecordError(where, f"expected a JSON object, found {type(value).__name__}")
     return value
@@ -94,13 +104,15 @@ def parse_prediction(record: Mapping[str, Any], where: str) -> Prediction | Fail
             _wrong(where, "error", "an object", error)
         return Failure(record.get("id"), _text(error, "code", where), _text(error, "message", where))
     types = record.get("event_types", {})
-    if not isinstance(types, dict):
+    if not isinstance(types, dict) or not all(type(value) in {int, float} for value in types.values()):
         _wrong(where, "event_types", "an object of type to score", types)
     return Prediction(
         id=_text(record, "id", where),
         model=str(record.get("model", "")),
         text="",
-        sentences=tuple(_span(s.get("start"), s.get("end"), None, f"{where}, sentences") for s in _objects(record, "sentences", where)),
+        sentences=tuple(
+            _span(s.get("start"), s.get("end"), None, f"{where}, sentences") for s in _objects(record, "sentences", where)
+        ),
         entities=tuple(
             Entity(
                 id=_text(item, "id", f"{where}, entities[{i}]"),
@@ -123,9 +135,7 @@ def annotation_record(annotation: Annotation) -> dict[str, Any]:
     record |= {key: value for key in ("doc", "source") if (value := getattr(annotation, key)) is not None}
     return record | {
         "text": annotation.text,
-        "entities": [
-            {"id": e.id, "start": e.span.start, "end": e.span.end, "label": e.label} for e in annotation.entities
-        ],
+        "entities": [{"id": e.id, "start": e.span.start, "end": e.span.end, "label": e.label} for e in annotation.entities],
         "events": [
             {"type": e.type, "trigger": [e.trigger.start, e.trigger.end] if e.trigger else None}
             | {name: list(ids) for name, ids in e.roles.items()}
@@ -208,13 +218,23 @@ def _text(record: Mapping[str, Any], key: str, where: str) -> str:
     value = record.get(key)
     if not isinstance(value, str):
         _wrong(where, key, "a string", value)
-    return value
+    return _unicode(value, key, where)
 
 
 def _optional_text(record: Mapping[str, Any], key: str, where: str) -> str | None:
     value = record.get(key)
     if value is not None and not isinstance(value, str):
         _wrong(where, key, "a string or null", value)
+    return None if value is None else _unicode(value, key, where)
+
+
+def _unicode(value: str, key: str, where: str) -> str:
+    """The string, unless JSON escapes left half a surrogate pair in it, which no file or tokenizer takes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        message = f"field {key!r}: expected Unicode text, found half a surrogate pair at character {error.start}"
+        raise RecordError(where, message) from error
     return value
 
 

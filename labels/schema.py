@@ -72,6 +72,11 @@ class LabelSchema:
                     raise SchemaError(f"schema {self.name!r}: {kind} name {name!r} must match {_LABEL.pattern}")
             if len(set(names)) < len(names):
                 raise SchemaError(f"schema {self.name!r}: an {kind} name appears twice in {', '.join(names)}")
+        prefixes = [label.prefix for label in self.entities]
+        for label in self.entities:
+            if not _LABEL.fullmatch(label.prefix) or prefixes.count(label.prefix) > 1:
+                expected = f"one of its own that matches {_LABEL.pattern}"
+                raise SchemaError(f"schema {self.name!r}: {label.name} has the prefix {label.prefix!r}; expected {expected}")
         for role in self.roles:
             unknown = set(role.labels) - set(self.entity_labels)
             if unknown or role.name in _RESERVED:
@@ -128,11 +133,17 @@ def parse_schema(text: str, where: str = "schema") -> LabelSchema:
     known = {"name", "entity", "event", "role"}
     if unknown := sorted(values.keys() - known):
         raise SchemaError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    for kind in ("entity", "event", "role"):
+        tables = values.get(kind, [])
+        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+            raise SchemaError(f"{where}: expected each {kind} as a table under [[{kind}]], found {str(tables)[:60]}")
     prefixes = _prefixes([str(item.get("name", "")) for item in values.get("entity", [])])
     try:
         return LabelSchema(
             name=str(values.get("name", Path(where).stem)),
-            entities=tuple(EntityLabel(**({"prefix": prefixes[str(item.get("name", ""))]} | item)) for item in values.get("entity", [])),
+            entities=tuple(
+                EntityLabel(**({"prefix": prefixes[str(item.get("name", ""))]} | item)) for item in values.get("entity", [])
+            ),
             events=tuple(EventType(**item) for item in values.get("event", [])),
             roles=tuple(Role(**_role(item)) for item in values.get("role", [])),
             text=text,

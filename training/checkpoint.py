@@ -35,7 +35,9 @@ def save_checkpoint(folder: Path, step: int, model: torch.nn.Module, optimizer: 
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint of the highest step, or None."""
-    found = {int(match[1]): path for path in folder.glob("checkpoint-*") if (match := re.fullmatch(r"checkpoint-(\d+)", path.name))}
+    found = {
+        int(match[1]): path for path in folder.glob("checkpoint-*") if (match := re.fullmatch(r"checkpoint-(\d+)", path.name))
+    }
     return found[max(found)] if found else None
 
 

@@ -25,16 +25,17 @@ class _Rows:
 
 
 def word2vec_embeddings(
-    pieces: npt.NDArray[np.uint16], *, vocab_size: int, width: int, std: float, seed: int, epochs: int = 2
+    pieces: npt.NDArray[np.uint16], *, vocab_size: int, width: int, seed: int, epochs: int = 2
 ) -> npt.NDArray[np.float32]:
-    """CBOW vectors of every piece, `(vocab_size, width)`, centred and scaled to standard deviation `std`; a piece the
-    array does not hold keeps a random vector of the same scale. One worker, so that a seed gives one result."""
+    """CBOW vectors of every piece, `(vocab_size, width)`, centred, each scaled to standard deviation 1 (rare pieces
+    would else be too short to be heard beside positions); a piece the array does not hold keeps a random vector of the
+    same scale. One worker, so that a seed gives one result."""
     from gensim.models import Word2Vec
 
     model = Word2Vec(_Rows(pieces), vector_size=width, window=5, min_count=5, epochs=epochs, sg=0, workers=1, seed=seed)
-    vectors = np.random.default_rng(seed).normal(0.0, std, (vocab_size, width)).astype(np.float32)
+    vectors = np.random.default_rng(seed).normal(0.0, 1.0, (vocab_size, width)).astype(np.float32)
     known = np.array([int(key) for key in model.wv.index_to_key])
     learnt = model.wv.vectors - model.wv.vectors.mean(axis=0)
-    vectors[known] = learnt * (std / learnt.std())
+    vectors[known] = learnt / learnt.std(axis=1, keepdims=True)
     logger.info("word2vec start: %d of %d pieces", len(known), vocab_size)
     return vectors

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -22,6 +23,7 @@ from transformers import BertConfig, BertForMaskedLM
 from labels.errors import ConfigError
 from training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from training.embeddings import word2vec_embeddings
+from training.initialization import position_width, start_from_neighbours
 from training.precision import autocast_dtype
 from training.pretrain_data import PieceRows, TextSource, encode_texts, iter_paragraphs
 from training.tokenizer import save_tokenizer, train_tokenizer
@@ -38,12 +40,14 @@ class EncoderConfig:
     width: int = 256
     heads: int = 4
     max_pieces: int = 256
+    initializer_range: float = 0.02
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
     """One pre-training run. `pieces` counts every piece read, repeats included; the learning rate rises over
-    `warmup_steps`, stays, and falls to zero over the last `decay_share` of the steps."""
+    `warmup_steps`, stays, and falls to zero over the last `decay_share` of the steps. Short rows learn fastest; over
+    the last `long_share` of the steps rows are `long_row_length`, fewer to a batch, so that far positions are learnt too."""
 
     output: Path
     texts: tuple[TextSource, ...]
@@ -51,19 +55,23 @@ class PretrainConfig:
     pieces: int = 30_000_000
     row_length: int = 64
     batch_rows: int = 32
+    long_row_length: int = 128
+    long_share: float = 0.0
     learning_rate: float = 7e-4
     warmup_steps: int = 500
     decay_share: float = 0.3
     weight_decay: float = 0.01
     mask_share: float = 0.2
     word2vec_start: bool = True
+    neighbour_start: bool = True
     compile: bool = False
     checkpoint_steps: int = 500
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.row_length > self.encoder.max_pieces:
-            raise ValueError(f"row_length {self.row_length} exceeds encoder.max_pieces {self.encoder.max_pieces}")
+        for length in (self.row_length, self.long_row_length):
+            if length > self.encoder.max_pieces:
+                raise ValueError(f"rows of {length} exceed encoder.max_pieces {self.encoder.max_pieces}")
         if not 0 < self.mask_share < 1 or not 0 <= self.decay_share <= 1:
             raise ValueError(f"mask_share {self.mask_share} and decay_share {self.decay_share} must be shares of 1")
 
@@ -119,7 +127,9 @@ def pretrain(config: PretrainConfig, texts: Path) -> Path:
 
 def _check_same_run(config: PretrainConfig, path: Path) -> None:
     """Refuse to go on with another corpus, tokenizer or shape; length and schedule of the run may change."""
-    fixed = {key: value for key, value in asdict(config).items() if key in ("texts", "encoder", "seed", "row_length", "batch_rows")}
+    fixed = {
+        key: value for key, value in asdict(config).items() if key in ("texts", "encoder", "seed", "row_length", "batch_rows")
+    }
     text = json.dumps(fixed, default=str, sort_keys=True, indent=1)
     if not path.exists():
         path.write_text(text, encoding="utf-8")
@@ -135,7 +145,7 @@ def _tokenizer(config: PretrainConfig, texts: Path, path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-def _pieces(config: PretrainConfig, texts: Path, tokenizer: Tokenizer, path: Path) -> np.ndarray:
+def _pieces(config: PretrainConfig, texts: Path, tokenizer: Tokenizer, path: Path) -> npt.NDArray[np.uint16]:
     if not path.exists():
         partial = path.with_name("partial.npy")
         encode_texts(iter_paragraphs(texts, config.texts), tokenizer, partial)
@@ -143,7 +153,7 @@ def _pieces(config: PretrainConfig, texts: Path, tokenizer: Tokenizer, path: Pat
     return np.load(path, mmap_mode="r")
 
 
-def _model(config: PretrainConfig, pieces: np.ndarray, tokenizer: Tokenizer, start: Path) -> BertForMaskedLM:
+def _model(config: PretrainConfig, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer, start: Path) -> BertForMaskedLM:
     torch.manual_seed(config.seed)
     shape = config.encoder
     bert = BertConfig(
@@ -156,24 +166,40 @@ def _model(config: PretrainConfig, pieces: np.ndarray, tokenizer: Tokenizer, sta
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=tokenizer.token_to_id("[PAD]"),
+        initializer_range=shape.initializer_range,
         attn_implementation="eager",  # on a CPU its backward pass is faster than the fused kernel's at these lengths
     )
     model = BertForMaskedLM(bert)
+    vectors = None
     if config.word2vec_start:
         if not start.exists():
-            np.save(
-                start,
-                word2vec_embeddings(
-                    pieces[: 12_000_000], vocab_size=bert.vocab_size, width=shape.width, std=0.02, seed=config.seed
-                ),
-            )
-        with torch.no_grad():
-            model.bert.embeddings.word_embeddings.weight.copy_(torch.from_numpy(np.load(start)))
+            width = shape.width - position_width(shape.width)
+            np.save(start, word2vec_embeddings(pieces[:12_000_000], vocab_size=bert.vocab_size, width=width, seed=config.seed))
+        vectors = np.load(start)
+    if config.neighbour_start:
+        start_from_neighbours(model, vectors, config.seed)
     return model
 
 
+class _Batches:
+    """The rows of each step: short ones first, long ones over the last `long_share` of the steps."""
+
+    def __init__(self, config: PretrainConfig, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer) -> None:
+        special = {"cls": tokenizer.token_to_id("[CLS]"), "sep": tokenizer.token_to_id("[SEP]")}
+        self.short = PieceRows(pieces, length=config.row_length, seed=config.seed, **special)
+        self.long = PieceRows(pieces, length=config.long_row_length, seed=config.seed + 1, **special)
+        self.short_rows = config.batch_rows
+        self.long_rows = max(1, config.batch_rows * config.row_length // config.long_row_length)
+        self.turn = round((1 - config.long_share) * config.steps)
+
+    def __getitem__(self, step: int) -> npt.NDArray[np.int64]:
+        if step < self.turn:
+            return self.short.batch(step, self.short_rows)
+        return self.long.batch(step - self.turn, self.long_rows)
+
+
 def _train(
-    config: PretrainConfig, model: BertForMaskedLM, pieces: np.ndarray, tokenizer: Tokenizer, work: Path
+    config: PretrainConfig, model: BertForMaskedLM, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer, work: Path
 ) -> Iterator[tuple[int, float]]:
     """Train in place; yields each step's number and loss."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -190,20 +216,14 @@ def _train(
     if (checkpoint := latest_checkpoint(work)) is not None:
         first = load_checkpoint(checkpoint, model, optimizer)
         logger.info("resumed at step %d from %s", first, checkpoint)
-    rows = PieceRows(
-        pieces,
-        length=config.row_length,
-        cls=tokenizer.token_to_id("[CLS]"),
-        sep=tokenizer.token_to_id("[SEP]"),
-        seed=config.seed,
-    )
+    batches = _Batches(config, pieces, tokenizer)
     encoder = torch.compile(model.bert, dynamic=False) if config.compile else model.bert
     dtype = autocast_dtype(device)
     since, losses = time.monotonic(), []
     with (work / "loss.jsonl").open("a", encoding="utf-8") as log:
         for step in range(first, config.steps):
             batch = mask_pieces(
-                torch.from_numpy(rows.batch(step, config.batch_rows)),
+                torch.from_numpy(batches[step]),
                 share=config.mask_share,
                 special=5,
                 mask=tokenizer.token_to_id("[MASK]"),
@@ -230,7 +250,9 @@ def _train(
                 entry = {"step": done, "loss": round(sum(losses) / len(losses), 4), "pieces_per_second": round(rate)}
                 log.write(json.dumps(entry) + "\n")
                 log.flush()
-                logger.info("step %d/%d  loss %.3f  %.0f pieces/s  %.0f min left", done, config.steps, entry["loss"], rate, left / 60)
+                logger.info(
+                    "step %d/%d  loss %.3f  %.0f pieces/s  %.0f min left", done, config.steps, entry["loss"], rate, left / 60
+                )
                 since, losses = time.monotonic(), []
             if done % config.checkpoint_steps == 0 or done == config.steps:
                 save_checkpoint(work, done, model, optimizer)

@@ -45,7 +45,9 @@ def iter_paragraphs(folder: Path, sources: tuple[TextSource, ...]) -> Iterator[l
                 record = json.loads(line)
                 identifier, text = str(record["id"]), str(record["text"])
             except (ValueError, KeyError, TypeError) as error:
-                raise RecordError(f"{folder / source.file}:{number}", f"expected an object with id and text: {error}") from error
+                raise RecordError(
+                    f"{folder / source.file}:{number}", f"expected an object with id and text: {error}"
+                ) from error
             if _draw(identifier) >= source.categories.get(str(record.get("category")), source.weight):
                 continue
             paragraphs = []

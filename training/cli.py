@@ -1,0 +1,124 @@
+"""The verbs that make models: pretrain, train, evaluate, export."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from labels.errors import RecordError
+from labels.records import parse_annotation, parse_prediction, read_jsonl
+from labels.schema import DEFAULT_SCHEMA, load_schema
+from labels.types import Annotation, Prediction
+from training.config import load_config
+from training.metrics import Evaluation, evaluate as compare
+from training.report import report_json, report_markdown, write_report
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--config", "config_file", type=_FILE, required=True, help="TOML file that describes the run.")
+@click.option("--texts", type=_FOLDER, required=True, help="Folder of the text files that the configuration names.")
+def pretrain(config_file: Path, texts: Path) -> None:
+    """Train a tokenizer and a BERT encoder by masked language modelling. A killed run goes on where it stopped when the
+    same command is given again."""
+    from training.pretrain import PretrainConfig, pretrain as run
+
+    folder = run(load_config(PretrainConfig, config_file), texts)
+    click.echo(f"encoder written to {folder}")
+
+
+@click.command()
+@click.option("--config", "config_file", type=_FILE, required=True, help="TOML file that describes the run.")
+@click.option("--data", type=_FOLDER, help="Folder that `data:` paths of the configuration start from.")
+@click.option("--seed", type=int, help="Another seed than the configuration's; the output folder gets -sSEED.")
+def train(config_file: Path, data: Path | None, seed: int | None) -> None:
+    """Fine-tune one encoder for entity tags and event types."""
+    from training.finetune import TrainConfig, train as run
+
+    config = load_config(TrainConfig, config_file)
+    if seed is not None:
+        config = replace(config, seed=seed, output=config.output.with_name(f"{config.output.name}-s{seed}"))
+    try:
+        result = run(config, data)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(result.alignment.summary())
+    click.echo(report_markdown(result.dev, f"{config.output.name} on dev"))
+
+
+@click.command()
+@click.option("--gold", type=_FILE, required=True, help="Gold JSONL: one annotated text a line.")
+@click.option(
+    "--pred", type=_FILE, required=True, help="Predictions of the same ids, as `marsad score` or /analyze gives them."
+)
+@click.option("--schema", "schema_file", type=_FILE, default=DEFAULT_SCHEMA, help="Label schema; the default is Marsad's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON instead of Markdown.")
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for report.json, report.md and pictures."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
+def evaluate(gold: Path, pred: Path, schema_file: Path, as_json: bool, output: Path | None, seed: int) -> None:
+    """Compare predictions with gold; needs the two files and no model."""
+    schema = load_schema(schema_file)
+    annotations = _gold(gold)
+    predictions, failed = _predictions(pred)
+    if stray := predictions.keys() - {a.id for a in annotations}:
+        raise RecordError(str(pred), f"{len(stray)} ids are not in {gold}, such as {sorted(stray)[0]!r}")
+    result = compare(annotations, predictions, entity_labels=schema.entity_labels, event_types=schema.event_types, seed=seed)
+    if failed:
+        click.echo(f"{failed} records hold an error in place of a prediction; they count as predicted empty", err=True)
+    if output is not None:
+        write_report(result, output, f"{pred.name} against {gold.name}")
+    click.echo(_shown(result, f"{pred.name} against {gold.name}", as_json=as_json))
+
+
+@click.command()
+@click.argument("run", type=_FOLDER)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The model folder to write.")
+@click.option("--name", help="The model's name; the folder's by default.")
+@click.option(
+    "--report",
+    "reports",
+    type=(str, _FILE),
+    multiple=True,
+    metavar="SPLIT FILE",
+    help="A report.json to put into the manifest.",
+)
+@click.option("--force", is_flag=True, help="Replace a folder that is there.")
+def export(run: Path, output: Path, name: str | None, reports: tuple[tuple[str, Path], ...], force: bool) -> None:
+    """Turn the finished run RUN into a model folder: served graph, tokenizer, schema, thresholds, manifest, card."""
+    from training.export import export_run
+
+    folder = export_run(run, output, name=name or output.name, reports=dict(reports), force=force)
+    click.echo(f"{folder.id} written to {folder.path}")
+
+
+def _shown(result: Evaluation, title: str, *, as_json: bool) -> str:
+    return report_json(result) if as_json else report_markdown(result, title)
+
+
+def _gold(path: Path) -> list[Annotation]:
+    found: dict[str, Annotation] = {}
+    for where, record in read_jsonl(path):
+        annotation = parse_annotation(record, where)
+        if annotation.id in found:
+            raise RecordError(where, f"id {annotation.id!r} stands twice in the gold file")
+        found[annotation.id] = annotation
+    return list(found.values())
+
+
+def _predictions(path: Path) -> tuple[Mapping[str, Prediction], int]:
+    found: dict[str, Prediction] = {}
+    failed = 0
+    for where, record in read_jsonl(path):
+        prediction = parse_prediction(record, where)
+        if not isinstance(prediction, Prediction):
+            failed += 1
+            continue
+        if prediction.id in found:
+            raise RecordError(where, f"id {prediction.id!r} is predicted twice")
+        found[prediction.id] = prediction
+    return found, failed

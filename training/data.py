@@ -1,0 +1,188 @@
+"""Gold sentences to rows a model can learn from: pieces, windows, tags, event types, triggers.
+
+Nothing is left out in silence: `AlignmentReport` counts every entity that pieces cannot carry and every sentence that
+gives no row.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from labels.errors import ConfigError, RecordError, SchemaError
+from labels.iob import encode_tags
+from labels.records import parse_annotation, read_jsonl
+from labels.schema import LabelSchema
+from labels.types import Annotation, Span
+from labels.windows import owned_parts, plan_windows
+
+logger = logging.getLogger(__name__)
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One sentence as the tokenizer cuts it, special pieces left out; offsets are code points into the sentence."""
+
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+
+@dataclass
+class AlignmentReport:
+    """What could not be carried over into rows, by kind, with a few examples of each."""
+
+    sentences: int = 0
+    entities: int = 0
+    rows: int = 0
+    windowed: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, kind: str, example: str) -> None:
+        self.faults[kind] += 1
+        self.examples.setdefault(kind, [])
+        if len(self.examples[kind]) < 3:
+            self.examples[kind].append(example)
+
+    def summary(self) -> str:
+        faults = "; ".join(f"{kind}: {n} (such as {', '.join(self.examples[kind])})" for kind, n in sorted(self.faults.items()))
+        head = f"{self.sentences} sentences, {self.entities} entities, {self.rows} rows, {self.windowed} sentences in windows"
+        return f"{head}; not carried exactly: {faults or 'none'}"
+
+
+def load_tokenizer(base: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base; only fast ones keep offsets."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"base {base!r} has no tokenizer that loads: {error}") from error
+    if not tokenizer.is_fast:
+        raise ConfigError(f"base {base!r} has a slow tokenizer, which keeps no offsets; save it as tokenizer.json first")
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def load_gold(paths: Sequence[Path], schema: LabelSchema) -> list[Annotation]:
+    """Gold sentences of several files; a label the schema does not have is an error with its place."""
+    gold = []
+    for path in paths:
+        for where, record in read_jsonl(path):
+            annotation = parse_annotation(record, where)
+            for name, known in (
+                *((e.label, schema.entity_labels) for e in annotation.entities),
+                *((e.type, schema.event_types) for e in annotation.events),
+            ):
+                if known and name not in known:
+                    raise SchemaError(f"{where}: {name!r} is not in schema {schema.name!r}, which has {', '.join(known)}")
+            gold.append(annotation)
+    if not gold:
+        raise RecordError(", ".join(map(str, paths)) or "train", "no sentences found")
+    return gold
+
+
+def encode_sentences(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Pieces]:
+    """Cut each text into pieces without special ones and without truncation."""
+    if not texts:
+        return []
+    encodings = tokenizer(list(texts), add_special_tokens=False, truncation=False, return_offsets_mapping=True, verbose=False)
+    return [
+        Pieces(tuple(ids), tuple((int(a), int(b)) for a, b in offsets))
+        for ids, offsets in zip(encodings["input_ids"], encodings["offset_mapping"], strict=True)
+    ]
+
+
+def build_rows(
+    gold: Sequence[Annotation], tokenizer: PreTrainedTokenizerBase, schema: LabelSchema, *, window: int, overlap: int
+) -> tuple[list[dict[str, Any]], AlignmentReport]:
+    """One row a window: `input_ids`, `tags` (IGNORED on special pieces and on what a neighbouring window answers for),
+    `types` and `triggers`: `[piece, type]` pairs, or None where the gold names no trigger."""
+    report = AlignmentReport(sentences=len(gold), entities=sum(len(a.entities) for a in gold))
+    tag_ids = {tag: i for i, tag in enumerate(schema.tags)}
+    rows: list[dict[str, Any]] = []
+    for annotation, pieces in zip(gold, encode_sentences([a.text for a in gold], tokenizer), strict=True):
+        windows = plan_windows(len(pieces.ids), window, overlap)
+        if not windows:
+            report.add("sentence without pieces", repr(annotation.id))
+            continue
+        report.windowed += len(windows) > 1
+        entities = [e for e in annotation.entities if e.label in schema.entity_labels]
+        tagging = encode_tags(entities, pieces.offsets)
+        for entity, misfit in tagging.misfits:
+            report.add(misfit.value, f"{entity.span.of(annotation.text)!r} in {annotation.id}")
+        for span, owned in zip(windows, owned_parts(windows), strict=True):
+            tags = [tag_ids[tagging.tags[i]] if owned.start <= i < owned.end else IGNORED for i in range(span.start, span.end)]
+            types, triggers = _events_of(annotation, pieces, span, schema, alone=len(windows) == 1)
+            rows.append(
+                {
+                    "input_ids": [tokenizer.cls_token_id, *pieces.ids[span.start : span.end], tokenizer.sep_token_id],
+                    "tags": [IGNORED, *(tags if tag_ids else [IGNORED] * len(tags)), IGNORED],
+                    "types": types,
+                    "triggers": triggers,
+                }
+            )
+    report.rows = len(rows)
+    return rows, report
+
+
+def _events_of(
+    annotation: Annotation, pieces: Pieces, window: Span, schema: LabelSchema, *, alone: bool
+) -> tuple[list[int], list[list[int]] | None]:
+    """Types of the events that `window` shows, and their trigger pieces counted with [CLS]. An event of a windowed
+    sentence belongs to the windows its trigger lies in; without a trigger, to all."""
+    index = {name: i for i, name in enumerate(schema.event_types)}
+    types, triggers = [0] * len(index), []
+    for event in annotation.events:
+        if event.type not in index:
+            continue
+        if event.trigger is None:
+            types[index[event.type]] = 1
+            continue
+        inside = [
+            i
+            for i in range(window.start, window.end)
+            if pieces.offsets[i][0] < event.trigger.end and event.trigger.start < pieces.offsets[i][1]
+        ]
+        if inside or alone:
+            types[index[event.type]] = 1
+        triggers += [[1 + i - window.start, index[event.type]] for i in inside]
+    known = all(event.trigger is not None for event in annotation.events)
+    return types, triggers if known else None
+
+
+def to_dataset(rows: Sequence[dict[str, Any]]) -> Dataset:
+    """The rows as a `datasets` table, held in memory."""
+    return Dataset.from_list(list(rows))
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Rows to one padded batch of tensors, as `joint_loss` wants them."""
+
+    pad_id: int
+    n_types: int
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        length = max(len(row["input_ids"]) for row in rows)
+        ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), length), dtype=np.int64)
+        tags = np.full((len(rows), length), IGNORED, dtype=np.int64)
+        triggers = np.full((len(rows), length, self.n_types), float(IGNORED), dtype=np.float32)
+        for i, row in enumerate(rows):
+            size = len(row["input_ids"])
+            ids[i, :size], mask[i, :size], tags[i, :size] = row["input_ids"], 1, row["tags"]
+            if row["triggers"] is not None:
+                triggers[i, 1 : size - 1] = 0.0
+                for piece, kind in row["triggers"]:
+                    triggers[i, piece, kind] = 1.0
+        types = np.array([row["types"] for row in rows], dtype=np.float32).reshape(len(rows), self.n_types)
+        arrays = {"input_ids": ids, "attention_mask": mask, "tags": tags, "types": types, "triggers": triggers}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}

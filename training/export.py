@@ -1,0 +1,170 @@
+"""Turn a finished run into the model folder that serving reads, and prove that both give the same scores."""
+
+import copy
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from labels.errors import ConfigError, FolderError
+from labels.folder import (
+    CARD,
+    CHECKPOINT,
+    DECODING,
+    EVENT_SCORES,
+    GRAPH,
+    INPUT_IDS,
+    INPUT_MASK,
+    SCHEMA,
+    TAG_SCORES,
+    TOKENIZER,
+    Manifest,
+    ModelFolder,
+    write_manifest,
+)
+from labels.openvino import ov
+from labels.schema import load_schema
+from training.card import model_card
+from training.finetune import RUN_RECORD
+from training.model import HEADS, JointModel, load_joint
+
+logger = logging.getLogger(__name__)
+
+# Weights are stored in 16 bits and computed in 32: the largest difference seen on real rows stays well below this.
+TOLERANCE = 0.05
+
+
+class _Served(nn.Module):
+    """What the graph gives: the scores serving decodes, in a fixed order."""
+
+    def __init__(self, model: JointModel) -> None:
+        super().__init__()
+        self.model = model
+        self.names = [
+            name for name, head in ((TAG_SCORES, model.tag_head), (EVENT_SCORES, model.piece_head)) if head is not None
+        ]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        scores = self.model(input_ids, attention_mask)
+        return tuple(scores[name] for name in self.names)
+
+
+def export_run(
+    run: Path, output: Path, *, name: str, reports: Mapping[str, Path] | None = None, force: bool = False
+) -> ModelFolder:
+    """Write `output` from the folder of a `marsad train` run; `reports` maps a split's name to a report.json. The folder
+    appears whole or not at all."""
+    record_file = run / RUN_RECORD
+    if not record_file.is_file():
+        raise ConfigError(f"{run}: no {RUN_RECORD}; expected the output folder of `marsad train`")
+    if output.exists() and not force:
+        raise FolderError(f"{output} is there already; give --force to replace it")
+    record = json.loads(record_file.read_text(encoding="utf-8"))
+    schema = load_schema(run / SCHEMA)
+    model = load_joint(run, n_tags=len(schema.tags), n_types=len(schema.event_types))
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / CHECKPOINT).mkdir(parents=True)
+    for file in (SCHEMA, DECODING, TOKENIZER):
+        shutil.copyfile(run / file, partial / file)
+    graph = to_openvino(model)
+    ov.save_model(graph, partial / GRAPH, compress_to_fp16=True)
+    difference = largest_difference(model, partial / GRAPH)
+    if difference > TOLERANCE:
+        raise FolderError(f"{run}: the exported graph differs from the model by {difference:.3f}, more than {TOLERANCE}")
+    logger.info("largest difference between graph and model: %.4f", difference)
+    _write_checkpoint(run, partial / CHECKPOINT)
+    metrics: dict[str, Any] = {"dev": record["dev"]}
+    metrics |= {split: json.loads(path.read_text(encoding="utf-8")) for split, path in (reports or {}).items()}
+    manifest = Manifest(
+        name=name,
+        schema_fingerprint=schema.fingerprint,
+        window=record["config"]["window"],
+        overlap=record["config"]["overlap"],
+        base=Path(record["config"]["base"]).name if Path(record["config"]["base"]).exists() else record["config"]["base"],
+        data=tuple(record["data"]),
+        metrics={split: _headline(report) for split, report in metrics.items()},
+        marsad_version=version("marsad"),
+    )
+    (partial / CARD).write_text(model_card(manifest, schema, metrics), encoding="utf-8")
+    write_manifest(partial, manifest)
+    if output.exists():
+        shutil.rmtree(output)
+    partial.rename(output)
+    return ModelFolder.open(output)
+
+
+def to_openvino(model: JointModel) -> ov.Model:
+    """The served graph with named inputs and outputs and free row and piece counts. The front end is called directly:
+    the converter around it would report its use over the network."""
+    served = _Served(copy.deepcopy(model).float()).eval()
+    if hasattr(served.model.encoder, "set_attn_implementation"):
+        served.model.encoder.set_attn_implementation("eager")  # type: ignore[operator]
+    # Imported here, after labels.openvino: whoever imports openvino first decides whether it reports that.
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    ids = torch.randint(5, 20, (2, 7))
+    mask = torch.ones_like(ids)
+    mask[1, 4:] = 0
+    with torch.inference_mode():
+        decoder = TorchScriptPythonDecoder(served, example_input={INPUT_IDS: ids, INPUT_MASK: mask})
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        graph = frontend.convert(frontend.load(decoder))
+    for node, name in zip(graph.inputs, (INPUT_IDS, INPUT_MASK), strict=True):
+        node.get_tensor().set_names({name})
+        node.get_node().set_friendly_name(name)
+        node.get_node().set_partial_shape(ov.PartialShape([-1, -1]))
+        node.get_node().set_element_type(ov.Type.i64)
+    for output, name in zip(graph.outputs, served.names, strict=True):
+        output.get_tensor().set_names({name})
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def largest_difference(model: JointModel, graph: Path) -> float:
+    """The largest absolute difference of any score between the model and its saved graph, over rows of several lengths
+    with padding, both computed in 32 bits."""
+    compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    served = _Served(copy.deepcopy(model).float()).eval()
+    vocab = int(model.encoder.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    draw = torch.Generator().manual_seed(0)
+    worst = 0.0
+    for rows, length in ((1, 3), (3, 17), (2, 60)):
+        ids = torch.randint(0, vocab, (rows, length), generator=draw)
+        mask = torch.ones_like(ids)
+        mask[0, max(2, length // 2) :] = 0
+        with torch.inference_mode():
+            expected = served(ids, mask)
+        found = compiled({INPUT_IDS: ids.numpy(), INPUT_MASK: mask.numpy()})
+        for name, scores in zip(served.names, expected, strict=True):
+            shown = mask.bool().numpy() if name == TAG_SCORES else np.ones(rows, dtype=bool)
+            worst = max(worst, float(np.abs(found[name] - scores.numpy())[shown].max()))
+    return worst
+
+
+def _write_checkpoint(run: Path, target: Path) -> None:
+    """What to fine-tune from: the encoder as `AutoModel` loads it and the heads, in 16 bits; tokenizer files."""
+    for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(run / file, target / file)
+    for file in ("model.safetensors", HEADS):
+        tensors = {name: value.half().contiguous() for name, value in load_file(run / file).items()}
+        save_file(tensors, target / file, {"format": "pt"})
+
+
+def _headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a report that a manifest carries: micro and macro F1 of both parts, with intervals."""
+    return {
+        f"{part}_{mean}_f1": report[part][mean]["f1"]
+        for part in ("entities", "events")
+        for mean in ("micro", "macro")
+        if mean in report.get(part, {})
+    } | ({"exact_set": report["exact_set"]} if report.get("exact_set") else {})

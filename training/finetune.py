@@ -1,0 +1,267 @@
+"""Fine-tune one encoder for entity tags and event types together: `marsad train --config X.toml`."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
+
+from labels.decode import DecodingRules
+from labels.folder import SCHEMA, hash_file, write_rules
+from labels.schema import DEFAULT_SCHEMA, LabelSchema, load_schema
+from labels.types import Annotation
+from training.calibrate import set_rules
+from training.data import AlignmentReport, Collator, build_rows, load_gold, load_tokenizer, to_dataset
+from training.metrics import Evaluation, evaluate
+from training.model import JointModel, LossWeights, joint_loss, load_encoder, load_joint, save_joint
+from training.precision import autocast_dtype
+from training.predict import decode_sentence, score_sentences
+
+logger = logging.getLogger(__name__)
+
+RUN_RECORD = "run.json"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One fine-tuning run. Paths are relative to the working directory; `data:X` is X in the folder given by `--data`.
+    `window` and `overlap` are in pieces without [CLS] and [SEP]. `patience` epochs without a better dev score (mean of
+    entity and event-type micro F1) end the run."""
+
+    base: str
+    output: Path
+    train: tuple[str, ...]
+    dev: tuple[str, ...]
+    schema: Path = DEFAULT_SCHEMA
+    epochs: int = 12
+    patience: int = 4
+    batch_rows: int = 16
+    learning_rate: float = 5e-4
+    head_learning_rate: float = 1e-3
+    warmup_share: float = 0.1
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    window: int = 126
+    overlap: int = 32
+    seed: int = 1
+    loss: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < self.window:
+            raise ValueError(f"overlap {self.overlap} must be in [0, window), and window is {self.window}")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Where the best model lies, and what it reached on dev with the rules set there."""
+
+    folder: Path
+    dev: Evaluation
+    rules: DecodingRules
+    alignment: AlignmentReport
+
+
+class _JointTrainer(Trainer):
+    """The Hugging Face loop with our loss, and our dev measure, which reads whole sentences, not rows."""
+
+    def __init__(self, *, weights: LossWeights, positive_weight: Tensor | None, measure: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.weights, self.positive_weight, self.measure = weights, positive_weight, measure
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
+        scores = model(inputs["input_ids"], inputs["attention_mask"])
+        weight = None if self.positive_weight is None else self.positive_weight.to(inputs["input_ids"].device)
+        types, triggers = (inputs["types"], inputs["triggers"]) if inputs["types"].shape[1] else (None, None)
+        loss = joint_loss(
+            scores, tags=inputs["tags"], types=types, triggers=triggers, weights=self.weights, positive_weight=weight
+        )
+        return (loss, scores) if return_outputs else loss
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.measure().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_joint(self.model, folder)
+
+    def _load_best_model(self) -> None:
+        best = load_joint(Path(str(self.state.best_model_checkpoint)), n_tags=self.measure.n_tags, n_types=self.measure.n_types)
+        self.model.load_state_dict(best.state_dict())
+
+    def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
+        """Heads start from nothing and learn faster than the encoder."""
+        if self.optimizer is None:
+            encoder = list(self.model.encoder.parameters())
+            known = {id(p) for p in encoder}
+            heads = [p for p in self.model.parameters() if id(p) not in known]
+            decay = self.args.weight_decay
+            groups = [
+                {"params": [p for p in encoder if p.ndim > 1], "lr": self.args.learning_rate, "weight_decay": decay},
+                {"params": [p for p in encoder if p.ndim <= 1], "lr": self.args.learning_rate, "weight_decay": 0.0},
+                {"params": heads, "lr": self.measure.head_learning_rate, "weight_decay": decay},
+            ]
+            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        return self.optimizer
+
+
+@dataclass
+class _DevMeasure:
+    """Scores the dev split with the thresholds at one half: they are set once, at the end."""
+
+    model: JointModel
+    tokenizer: PreTrainedTokenizerBase
+    gold: Sequence[Annotation]
+    schema: LabelSchema
+    config: TrainConfig
+
+    @property
+    def n_tags(self) -> int:
+        return len(self.schema.tags)
+
+    @property
+    def n_types(self) -> int:
+        return len(self.schema.event_types)
+
+    @property
+    def head_learning_rate(self) -> float:
+        return self.config.head_learning_rate
+
+    def __call__(self) -> dict[str, float]:
+        result = evaluate_model(self.model, self.tokenizer, self.gold, self.schema, self.config, DecodingRules(), rounds=0)
+        parts = {}
+        if result.entities:
+            parts["entity_f1"] = result.entities["micro"].f1.value
+        if result.events:
+            parts["event_f1"] = result.events["micro"].f1.value
+        return parts | {"score": sum(parts.values()) / len(parts)}
+
+
+def evaluate_model(
+    model: JointModel,
+    tokenizer: PreTrainedTokenizerBase,
+    gold: Sequence[Annotation],
+    schema: LabelSchema,
+    config: TrainConfig,
+    rules: DecodingRules,
+    rounds: int = 1000,
+) -> Evaluation:
+    """Predict every gold sentence and compare."""
+    scores = score_sentences(model, tokenizer, [a.text for a in gold], window=config.window, overlap=config.overlap)
+    predicted = {a.id: decode_sentence(a, s, schema, rules) for a, s in zip(gold, scores, strict=True)}
+    return evaluate(gold, predicted, entity_labels=schema.entity_labels, event_types=schema.event_types, rounds=rounds)
+
+
+def resolve(path: str, data: Path | None) -> Path:
+    """`data:gold/x.jsonl` -> x.jsonl in the gold folder of `--data`; anything else is a path as it is."""
+    if not path.startswith("data:"):
+        return Path(path)
+    if data is None:
+        raise ValueError(f"the configuration names {path!r}; say where with --data FOLDER")
+    return data / path.removeprefix("data:")
+
+
+def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
+    """Run `config`; the folder that comes out holds checkpoint, heads, schema, decoding rules and the run's record."""
+    set_seed(config.seed)
+    schema = load_schema(config.schema)
+    train_files = [resolve(path, data) for path in config.train]
+    dev_files = [resolve(path, data) for path in config.dev]
+    gold, dev = load_gold(train_files, schema), load_gold(dev_files, schema)
+    tokenizer = load_tokenizer(config.base)
+    rows, alignment = build_rows(gold, tokenizer, schema, window=config.window, overlap=config.overlap)
+    logger.info("training data: %s", alignment.summary())
+    model = JointModel(
+        load_encoder(config.base), n_tags=len(schema.tags), n_types=len(schema.event_types), dropout=config.dropout
+    )
+    measure = _DevMeasure(model, tokenizer, dev, schema, config)
+    trainer = _JointTrainer(
+        model=model,
+        args=_arguments(config, len(rows)),
+        train_dataset=to_dataset(rows),
+        eval_dataset=to_dataset(rows[:1]),  # the Trainer insists on one; `measure` reads the dev sentences themselves
+        data_collator=Collator(tokenizer.pad_token_id, len(schema.event_types)),
+        callbacks=[EarlyStoppingCallback(config.patience)],
+        weights=config.loss,
+        positive_weight=_positive_weight(rows, config.loss.positive_cap),
+        measure=measure,
+    )
+    trainer.train()
+    model.float().eval()
+    scores = score_sentences(model, tokenizer, [a.text for a in dev], window=config.window, overlap=config.overlap)
+    rules = set_rules(dev, scores, schema)
+    result = evaluate_model(model, tokenizer, dev, schema, config, rules)
+    _save_run(config, model, tokenizer, schema, rules, result, [*train_files, *dev_files], alignment)
+    return TrainResult(config.output, result, rules, alignment)
+
+
+def _arguments(config: TrainConfig, n_rows: int) -> TrainingArguments:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    steps = -(-n_rows // config.batch_rows) * config.epochs
+    return TrainingArguments(
+        output_dir=str(config.output / "work"),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_rows,
+        learning_rate=config.learning_rate,
+        warmup_steps=round(config.warmup_share * steps),
+        weight_decay=config.weight_decay,
+        lr_scheduler_type="linear",
+        max_grad_norm=1.0,
+        bf16=autocast_dtype(device) is not None,
+        use_cpu=device.type == "cpu",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_only_model=True,
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="score",
+        greater_is_better=True,
+        logging_strategy="epoch",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        train_sampling_strategy="group_by_length",
+        seed=config.seed,
+    )
+
+
+def _positive_weight(rows: Sequence[dict[str, Any]], cap: float) -> Tensor | None:
+    """Rare types count more: sqrt(absent / present), in [1, cap]."""
+    present = torch.tensor([row["types"] for row in rows], dtype=torch.float32).sum(0)
+    if not len(present):
+        return None
+    return ((len(rows) - present) / present.clamp(min=1)).sqrt().clamp(1.0, max(1.0, cap))
+
+
+def _save_run(
+    config: TrainConfig,
+    model: JointModel,
+    tokenizer: PreTrainedTokenizerBase,
+    schema: LabelSchema,
+    rules: DecodingRules,
+    dev: Evaluation,
+    files: Sequence[Path],
+    alignment: AlignmentReport,
+) -> None:
+    folder = config.output
+    folder.mkdir(parents=True, exist_ok=True)
+    save_joint(model, folder)
+    tokenizer.save_pretrained(folder)
+    (folder / SCHEMA).write_text(schema.text, encoding="utf-8")
+    write_rules(folder, rules)
+    record = {
+        "config": asdict(config),
+        "data": [{"file": path.name, "sha256": hash_file(path)} for path in files],
+        "alignment": {"summary": alignment.summary(), "faults": dict(alignment.faults)},
+        "dev": asdict(dev),
+    }
+    (folder / RUN_RECORD).write_text(json.dumps(record, default=str, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

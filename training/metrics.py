@@ -1,0 +1,227 @@
+"""What a set of predictions scores against gold: counts per record, then precision, recall, F1 and intervals.
+
+Entities are judged strictly: label and both borders. Event types are judged per record. The figures for entities come
+from seqeval (strict, IOB2); the counts kept here give the same figures (a test compares them) and make resampling cheap.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from seqeval.metrics import classification_report
+from seqeval.scheme import IOB2
+
+from labels.errors import RecordError
+from labels.iob import encode_tags
+from labels.types import Annotation, Entity, Prediction
+
+BOOTSTRAP_ROUNDS = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure in [0, 1] with its bootstrap 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """Precision, recall and F1 of one label; `support` gold instances."""
+
+    precision: float
+    recall: float
+    f1: Interval
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures of one comparison. `entities` and `events` map each label, and `micro` and `macro`, to its score."""
+
+    records: int
+    failed: int
+    entities: Mapping[str, Score] = field(default_factory=dict)
+    events: Mapping[str, Score] = field(default_factory=dict)
+    exact_set: Interval | None = None
+    entity_confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    event_confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def evaluate(
+    gold: Sequence[Annotation],
+    predicted: Mapping[str, Prediction],
+    *,
+    entity_labels: Sequence[str],
+    event_types: Sequence[str],
+    seed: int = 0,
+    rounds: int = BOOTSTRAP_ROUNDS,
+) -> Evaluation:
+    """Compare; a gold record without prediction counts as predicted empty, and is counted as failed. Resampling draws
+    whole documents (`doc`), as sentences of one story are not independent."""
+    empty = Prediction("", "", "")
+    pairs = [(a, predicted.get(a.id, empty)) for a in gold]
+    groups = _groups(gold)
+    entity_counts = _count([_entity_sets(a, p) for a, p in pairs], entity_labels)
+    event_counts = _count([_event_sets(a, p) for a, p in pairs], event_types)
+    exact = np.array([a.event_types == p.event_types.keys() for a, p in pairs], dtype=np.int64).reshape(-1, 1, 1)
+    draws = _draws(groups, rounds, seed)
+    return Evaluation(
+        records=len(gold),
+        failed=sum(a.id not in predicted for a in gold),
+        entities=_scores(entity_counts, entity_labels, groups, draws) if entity_labels else {},
+        events=_scores(event_counts, event_types, groups, draws) if event_types else {},
+        exact_set=_exact_interval(exact[:, 0, 0], groups, draws) if event_types and len(gold) else None,
+        entity_confusion=entity_confusion(pairs, entity_labels) if entity_labels else {},
+        event_confusion=event_confusion(pairs, event_types) if event_types else {},
+    )
+
+
+def seqeval_report(gold: Sequence[Annotation], predicted: Mapping[str, Prediction]) -> dict[str, dict[str, float]]:
+    """seqeval's own strict IOB2 report. The sequences run over the stretches between all borders of gold and
+    prediction, so that every span is a whole number of stretches and tags carry it exactly."""
+    truth, guess = [], []
+    for annotation in gold:
+        found = predicted[annotation.id].entities if annotation.id in predicted else ()
+        borders = sorted(
+            {b for e in (*annotation.entities, *found) for b in (e.span.start, e.span.end)} | {0, len(annotation.text)}
+        )
+        stretches = list(zip(borders, borders[1:], strict=False))
+        for entities, target in ((annotation.entities, truth), (found, guess)):
+            tagging = encode_tags(entities, stretches)
+            if tagging.misfits:
+                raise RecordError(annotation.id, f"entities overlap: {tagging.misfits[0][0].id}")
+            target.append(list(tagging.tags))
+    report = classification_report(truth, guess, mode="strict", scheme=IOB2, output_dict=True, zero_division=0)
+    return {name: {key: float(value) for key, value in row.items()} for name, row in report.items()}
+
+
+Sets = tuple[set[tuple[str, int, int]], set[tuple[str, int, int]]]
+Counts = npt.NDArray[np.int64]  # (records, labels, [true positive, predicted, gold])
+
+
+def _entity_sets(annotation: Annotation, prediction: Prediction) -> Sets:
+    def keys(entities: Sequence[Entity]) -> set[tuple[str, int, int]]:
+        return {(e.label, e.span.start, e.span.end) for e in entities}
+
+    return keys(annotation.entities), keys(prediction.entities)
+
+
+def _event_sets(annotation: Annotation, prediction: Prediction) -> Sets:
+    return {(name, 0, 0) for name in annotation.event_types}, {(name, 0, 0) for name in prediction.event_types}
+
+
+def _count(pairs: Sequence[Sets], labels: Sequence[str]) -> Counts:
+    index = {name: i for i, name in enumerate(labels)}
+    counts = np.zeros((len(pairs), len(labels), 3), dtype=np.int64)
+    for row, (truth, guess) in enumerate(pairs):
+        for column, items in enumerate((truth & guess, guess, truth)):
+            for name, _, _ in items:
+                if name in index:
+                    counts[row, index[name], column] += 1
+    return counts
+
+
+def _groups(gold: Sequence[Annotation]) -> npt.NDArray[np.int64]:
+    """The number of each record's document."""
+    names = {name: i for i, name in enumerate(dict.fromkeys(a.doc or a.id for a in gold))}
+    return np.array([names[a.doc or a.id] for a in gold], dtype=np.int64)
+
+
+def _draws(groups: npt.NDArray[np.int64], rounds: int, seed: int) -> npt.NDArray[np.int64]:
+    """How often each document is drawn in each round, `(rounds, documents)`."""
+    documents = int(groups.max()) + 1 if len(groups) else 0
+    if not documents:
+        return np.zeros((0, 0), dtype=np.int64)
+    return np.random.default_rng(seed).multinomial(documents, np.full(documents, 1 / documents), size=rounds)
+
+
+def _scores(
+    counts: Counts, labels: Sequence[str], groups: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]
+) -> dict[str, Score]:
+    documents = np.zeros((draws.shape[1], len(labels), 3), dtype=np.int64)
+    np.add.at(documents, groups, counts)
+    total = counts.sum(axis=0)  # (labels, 3)
+    resampled = np.einsum("rd,dlc->rlc", draws, documents)  # (rounds, labels, 3)
+    f1, f1_rounds = f1_of(total), f1_of(resampled)
+    scores = {}
+    for i, name in enumerate(labels):
+        scores[name] = _score(total[i], float(f1[i]), f1_rounds[:, i])
+    scores["micro"] = _score(total.sum(axis=0), float(f1_of(total.sum(axis=0))), f1_of(resampled.sum(axis=1)))
+    # Macro takes the labels that gold holds: a label nobody could find says nothing about finding.
+    present = total[:, 2] > 0
+    macro = float(f1[present].mean()) if present.any() else 0.0
+    spread = f1_rounds[:, present].mean(axis=1) if present.any() else np.zeros(len(f1_rounds))
+    rates = [_ratio(total[present, 0], total[present, k]).mean() if present.any() else 0.0 for k in (1, 2)]
+    scores["macro"] = Score(float(rates[0]), float(rates[1]), _interval(macro, spread), int(total[:, 2].sum()))
+    return scores
+
+
+def f1_of(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """F1 over the last axis `[true positive, predicted, gold]`; 0 where all three are 0."""
+    return _ratio(2 * counts[..., 0], counts[..., 1] + counts[..., 2])
+
+
+def _ratio(top: npt.NDArray[np.int64], bottom: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.divide(top, bottom, out=np.zeros(np.shape(top), dtype=np.float64), where=np.asarray(bottom) > 0)
+
+
+def _score(total: npt.NDArray[np.int64], f1: float, rounds: npt.NDArray[np.float64]) -> Score:
+    return Score(float(_ratio(total[0], total[1])), float(_ratio(total[0], total[2])), _interval(f1, rounds), int(total[2]))
+
+
+def _interval(value: float, rounds: npt.NDArray[np.float64]) -> Interval:
+    low, high = np.percentile(rounds, [2.5, 97.5]) if len(rounds) else (value, value)
+    return Interval(value, float(low), float(high))
+
+
+def _exact_interval(exact: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> Interval:
+    hits, sizes = np.bincount(groups, weights=exact), np.bincount(groups)
+    return _interval(float(exact.mean()), (draws @ hits) / (draws @ sizes))
+
+
+NOTHING = "(none)"
+
+
+def event_confusion(pairs: Sequence[tuple[Annotation, Prediction]], types: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Gold type to predicted type. A type found is on the diagonal; a missed one is shared among the wrong ones that
+    were given to the same record, or counted under `(none)`; a wrong one with nothing missed is in the row `(none)`."""
+    table = {row: dict.fromkeys((*types, NOTHING), 0) for row in (*types, NOTHING)}
+    for annotation, prediction in pairs:
+        truth, guess = annotation.event_types, set(prediction.event_types)
+        for name in truth & guess & table.keys():
+            table[name][name] += 1
+        missed, wrong = sorted(truth - guess), sorted(guess - truth)
+        for name in missed:
+            for other in wrong or [NOTHING]:
+                if name in table and other in table[name]:
+                    table[name][other] += 1
+        for other in wrong if not missed else ():
+            if other in table:
+                table[NOTHING][other] += 1
+    return table
+
+
+def entity_confusion(pairs: Sequence[tuple[Annotation, Prediction]], labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Gold label to predicted label of the span with the same borders; other borders count as `(borders)` where spans
+    overlap, else as `(none)`."""
+    columns = (*labels, "(borders)", NOTHING)
+    table = {row: dict.fromkeys(columns, 0) for row in (*labels, NOTHING)}
+    for annotation, prediction in pairs:
+        exact = {e.span: e.label for e in prediction.entities}
+        for entity in annotation.entities:
+            if entity.label not in table:
+                continue
+            if entity.span in exact:
+                column = exact[entity.span]
+            else:
+                column = "(borders)" if any(entity.span.overlaps(e.span) for e in prediction.entities) else NOTHING
+            if column in table[entity.label]:
+                table[entity.label][column] += 1
+        for found in prediction.entities:
+            if found.label in labels and not any(found.span.overlaps(e.span) for e in annotation.entities):
+                table[NOTHING][found.label] += 1
+    return table
