@@ -67,6 +67,9 @@ def decode_entities(
 def best_legal_path(log_probs: Scores, tags: Sequence[str]) -> list[int]:
     """Viterbi over `(pieces, tags)` where I-x may only follow B-x or I-x."""
     legal = np.array([[not b.startswith("I-") or a[2:] == b[2:] for b in tags] for a in tags])
+    likeliest = log_probs.argmax(axis=1)
+    if legal[likeliest[:-1], likeliest[1:]].all() and not tags[likeliest[0]].startswith("I-"):
+        return [int(t) for t in likeliest]  # no path scores higher, and most sentences end here
     step = np.where(legal, 0.0, -np.inf)  # (from, to)
     best = np.where([tag.startswith("I-") for tag in tags], -np.inf, log_probs[0])
     back = np.zeros(log_probs.shape, dtype=np.int64)

@@ -26,7 +26,8 @@ def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], sche
         return DecodingRules(tag_temperature=tag_temperature)
     readable = [(a, s.events) for a, s in zip(gold, scores, strict=True) if s.events is not None]
     truth = np.array([[name in a.event_types for name in schema.event_types] for a, _ in readable], dtype=bool)
-    logits = np.stack([events.max(axis=0) for _, events in readable]) if readable else np.zeros((0, len(schema.event_types)))
+    empty = np.zeros((0, len(schema.event_types)), dtype=np.float32)
+    logits = np.stack([events.max(axis=0) for _, events in readable]) if readable else empty
     temperature = _best_temperature(logits, truth)
     probabilities = np.stack([event_probabilities(row[None], temperature) for row in logits]) if len(logits) else logits
     return DecodingRules(_thresholds(probabilities, truth, schema.event_types), temperature, tag_temperature)
@@ -36,16 +37,20 @@ def _thresholds(
     probabilities: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], types: Sequence[str]
 ) -> dict[str, float]:
     counts = np.stack([_counts(probabilities >= cut, truth) for cut in GRID])  # (cuts, types, 3)
-    common = float(GRID[f1_of(counts.sum(axis=1)).argmax()])
+    common = _best_cut(f1_of(counts.sum(axis=1)), near=0.5)
     thresholds = {}
     for i, name in enumerate(types):
-        f1 = f1_of(counts[:, i])
-        best = np.flatnonzero(f1 == f1.max())
-        own = float(GRID[best[np.abs(GRID[best] - common).argmin()]])
+        own = _best_cut(f1_of(counts[:, i]), near=common)
         positives = float(truth[:, i].sum())
         weight = positives / (positives + SHRINKAGE)
         thresholds[name] = round(weight * own + (1 - weight) * common, 3)
     return thresholds
+
+
+def _best_cut(f1: npt.NDArray[np.float64], near: float) -> float:
+    """The cut of the highest F1; of several, the one nearest to `near`."""
+    best = np.flatnonzero(f1 == f1.max())
+    return float(GRID[best[np.abs(GRID[best] - near).argmin()]])
 
 
 def _counts(guess: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

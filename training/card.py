@@ -5,6 +5,7 @@ from typing import Any
 
 from labels.folder import Manifest
 from labels.schema import LabelSchema
+from training.report import TABLE_HEAD
 
 
 def model_card(manifest: Manifest, schema: LabelSchema, reports: Mapping[str, Mapping[str, Any]]) -> str:
@@ -41,8 +42,7 @@ def model_card(manifest: Manifest, schema: LabelSchema, reports: Mapping[str, Ma
             "",
             f"## Measured on {split}",
             "",
-            "| label | precision | recall | F1 | 95 % interval | gold |",
-            "| --- | --- | --- | --- | --- | --- |",
+            *TABLE_HEAD,
         ]
         for part in ("entities", "events"):
             lines += [_row(name, score) for name, score in report.get(part, {}).items()]

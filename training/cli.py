@@ -11,7 +11,8 @@ from labels.records import parse_annotation, parse_prediction, read_jsonl
 from labels.schema import DEFAULT_SCHEMA, load_schema
 from labels.types import Annotation, Prediction
 from training.config import load_config
-from training.metrics import Evaluation, evaluate as compare
+from training.metrics import Evaluation
+from training.metrics import evaluate as compare
 from training.report import report_json, report_markdown, write_report
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -24,7 +25,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 def pretrain(config_file: Path, texts: Path) -> None:
     """Train a tokenizer and a BERT encoder by masked language modelling. A killed run goes on where it stopped when the
     same command is given again."""
-    from training.pretrain import PretrainConfig, pretrain as run
+    from training.pretrain import PretrainConfig
+    from training.pretrain import pretrain as run
 
     folder = run(load_config(PretrainConfig, config_file), texts)
     click.echo(f"encoder written to {folder}")
@@ -36,7 +38,8 @@ def pretrain(config_file: Path, texts: Path) -> None:
 @click.option("--seed", type=int, help="Another seed than the configuration's; the output folder gets -sSEED.")
 def train(config_file: Path, data: Path | None, seed: int | None) -> None:
     """Fine-tune one encoder for entity tags and event types."""
-    from training.finetune import TrainConfig, train as run
+    from training.finetune import TrainConfig
+    from training.finetune import train as run
 
     config = load_config(TrainConfig, config_file)
     if seed is not None:
@@ -60,7 +63,7 @@ def train(config_file: Path, data: Path | None, seed: int | None) -> None:
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for report.json, report.md and pictures."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
-def evaluate(gold: Path, pred: Path, schema_file: Path, as_json: bool, output: Path | None, seed: int) -> None:
+def evaluate(*, gold: Path, pred: Path, schema_file: Path, as_json: bool, output: Path | None, seed: int) -> None:
     """Compare predictions with gold; needs the two files and no model."""
     schema = load_schema(schema_file)
     annotations = _gold(gold)

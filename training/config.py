@@ -44,7 +44,7 @@ def _convert(hint: Any, value: Any, file: str, key: str) -> Any:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):  # only `X | None` is used, and TOML has no null
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(typing.cast(type, hint), value, file, key + ".")
+        return _build(typing.cast("type", hint), value, file, key + ".")
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         item = typing.get_args(hint)[0]
         return tuple(_convert(item, each, file, f"{key}[{i}]") for i, each in enumerate(value))

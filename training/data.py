@@ -68,7 +68,7 @@ def load_tokenizer(base: str) -> PreTrainedTokenizerBase:
         raise ConfigError(f"base {base!r} has no tokenizer that loads: {error}") from error
     if not tokenizer.is_fast:
         raise ConfigError(f"base {base!r} has a slow tokenizer, which keeps no offsets; save it as tokenizer.json first")
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def load_gold(paths: Sequence[Path], schema: LabelSchema) -> list[Annotation]:

@@ -66,74 +66,18 @@ class TrainResult:
     alignment: AlignmentReport
 
 
-class _JointTrainer(Trainer):
-    """The Hugging Face loop with our loss, and our dev measure, which reads whole sentences, not rows."""
-
-    def __init__(self, *, weights: LossWeights, positive_weight: Tensor | None, measure: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.weights, self.positive_weight, self.measure = weights, positive_weight, measure
-
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, **_: Any) -> Any:
-        scores = model(inputs["input_ids"], inputs["attention_mask"])
-        weight = None if self.positive_weight is None else self.positive_weight.to(inputs["input_ids"].device)
-        types, triggers = (inputs["types"], inputs["triggers"]) if inputs["types"].shape[1] else (None, None)
-        loss = joint_loss(
-            scores, tags=inputs["tags"], types=types, triggers=triggers, weights=self.weights, positive_weight=weight
-        )
-        return (loss, scores) if return_outputs else loss
-
-    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.measure().items()}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_joint(self.model, folder)
-
-    def _load_best_model(self) -> None:
-        best = load_joint(Path(str(self.state.best_model_checkpoint)), n_tags=self.measure.n_tags, n_types=self.measure.n_types)
-        self.model.load_state_dict(best.state_dict())
-
-    def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
-        """Heads start from nothing and learn faster than the encoder."""
-        if self.optimizer is None:
-            encoder = list(self.model.encoder.parameters())
-            known = {id(p) for p in encoder}
-            heads = [p for p in self.model.parameters() if id(p) not in known]
-            decay = self.args.weight_decay
-            groups = [
-                {"params": [p for p in encoder if p.ndim > 1], "lr": self.args.learning_rate, "weight_decay": decay},
-                {"params": [p for p in encoder if p.ndim <= 1], "lr": self.args.learning_rate, "weight_decay": 0.0},
-                {"params": heads, "lr": self.measure.head_learning_rate, "weight_decay": decay},
-            ]
-            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
-        return self.optimizer
-
-
-@dataclass
 class _DevMeasure:
     """Scores the dev split with the thresholds at one half: they are set once, at the end."""
 
-    model: JointModel
-    tokenizer: PreTrainedTokenizerBase
-    gold: Sequence[Annotation]
-    schema: LabelSchema
-    config: TrainConfig
-
-    @property
-    def n_tags(self) -> int:
-        return len(self.schema.tags)
-
-    @property
-    def n_types(self) -> int:
-        return len(self.schema.event_types)
-
-    @property
-    def head_learning_rate(self) -> float:
-        return self.config.head_learning_rate
+    def __init__(
+        self,
+        model: JointModel,
+        tokenizer: PreTrainedTokenizerBase,
+        gold: Sequence[Annotation],
+        schema: LabelSchema,
+        config: TrainConfig,
+    ) -> None:
+        self.model, self.tokenizer, self.gold, self.schema, self.config = model, tokenizer, gold, schema, config
 
     def __call__(self) -> dict[str, float]:
         result = evaluate_model(self.model, self.tokenizer, self.gold, self.schema, self.config, DecodingRules(), rounds=0)
@@ -145,13 +89,69 @@ class _DevMeasure:
         return parts | {"score": sum(parts.values()) / len(parts)}
 
 
-def evaluate_model(
+class _JointTrainer(Trainer):
+    """The Hugging Face loop with our loss, and our dev measure, which reads whole sentences, not rows."""
+
+    def __init__(self, *, joint: JointModel, positive_weight: Tensor | None, measure: _DevMeasure, **kwargs: Any) -> None:
+        super().__init__(model=joint, **kwargs)
+        self.joint, self.positive_weight, self.measure = joint, positive_weight, measure
+        self.config = measure.config
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
+    ) -> Tensor | tuple[Tensor, Any]:
+        scores = model(inputs["input_ids"], inputs["attention_mask"])
+        weight = None if self.positive_weight is None else self.positive_weight.to(inputs["input_ids"].device)
+        types, triggers = (inputs["types"], inputs["triggers"]) if inputs["types"].shape[1] else (None, None)
+        loss = joint_loss(
+            scores, tags=inputs["tags"], types=types, triggers=triggers, weights=self.config.loss, positive_weight=weight
+        )
+        return (loss, scores) if return_outputs else loss
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.measure().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
+        folder = Path(output_dir or str(self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_joint(self.joint, folder)
+
+    def _load_best_model(self) -> None:
+        schema = self.measure.schema
+        best = load_joint(Path(str(self.state.best_model_checkpoint)), n_tags=len(schema.tags), n_types=len(schema.event_types))
+        self.joint.load_state_dict(best.state_dict())
+
+    def create_optimizer(self, *_: Any, **__: Any) -> torch.optim.Optimizer:
+        """Heads start from nothing and learn faster than the encoder."""
+        if self.optimizer is None:
+            encoder = list(self.joint.encoder.parameters())
+            known = {id(p) for p in encoder}
+            heads = [p for p in self.joint.parameters() if id(p) not in known]
+            rate, decay = self.config.learning_rate, self.config.weight_decay
+            groups = [
+                {"params": [p for p in encoder if p.ndim > 1], "lr": rate, "weight_decay": decay},
+                {"params": [p for p in encoder if p.ndim <= 1], "lr": rate, "weight_decay": 0.0},
+                {"params": heads, "lr": self.config.head_learning_rate, "weight_decay": decay},
+            ]
+            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+        return self.optimizer
+
+
+def evaluate_model(  # noqa: PLR0917
     model: JointModel,
     tokenizer: PreTrainedTokenizerBase,
     gold: Sequence[Annotation],
     schema: LabelSchema,
     config: TrainConfig,
     rules: DecodingRules,
+    *,
     rounds: int = 1000,
 ) -> Evaluation:
     """Predict every gold sentence and compare."""
@@ -182,24 +182,28 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     model = JointModel(
         load_encoder(config.base), n_tags=len(schema.tags), n_types=len(schema.event_types), dropout=config.dropout
     )
-    measure = _DevMeasure(model, tokenizer, dev, schema, config)
     trainer = _JointTrainer(
-        model=model,
+        joint=model,
         args=_arguments(config, len(rows)),
         train_dataset=to_dataset(rows),
         eval_dataset=to_dataset(rows[:1]),  # the Trainer insists on one; `measure` reads the dev sentences themselves
         data_collator=Collator(tokenizer.pad_token_id, len(schema.event_types)),
         callbacks=[EarlyStoppingCallback(config.patience)],
-        weights=config.loss,
         positive_weight=_positive_weight(rows, config.loss.positive_cap),
-        measure=measure,
+        measure=_DevMeasure(model, tokenizer, dev, schema, config),
     )
     trainer.train()
     model.float().eval()
     scores = score_sentences(model, tokenizer, [a.text for a in dev], window=config.window, overlap=config.overlap)
     rules = set_rules(dev, scores, schema)
     result = evaluate_model(model, tokenizer, dev, schema, config, rules)
-    _save_run(config, model, tokenizer, schema, rules, result, [*train_files, *dev_files], alignment)
+    folder = config.output
+    folder.mkdir(parents=True, exist_ok=True)
+    save_joint(model, folder)
+    tokenizer.save_pretrained(folder)
+    (folder / SCHEMA).write_text(schema.text, encoding="utf-8")
+    write_rules(folder, rules)
+    _write_record(config, result, [*train_files, *dev_files], alignment)
     return TrainResult(config.output, result, rules, alignment)
 
 
@@ -242,26 +246,13 @@ def _positive_weight(rows: Sequence[dict[str, Any]], cap: float) -> Tensor | Non
     return ((len(rows) - present) / present.clamp(min=1)).sqrt().clamp(1.0, max(1.0, cap))
 
 
-def _save_run(
-    config: TrainConfig,
-    model: JointModel,
-    tokenizer: PreTrainedTokenizerBase,
-    schema: LabelSchema,
-    rules: DecodingRules,
-    dev: Evaluation,
-    files: Sequence[Path],
-    alignment: AlignmentReport,
-) -> None:
-    folder = config.output
-    folder.mkdir(parents=True, exist_ok=True)
-    save_joint(model, folder)
-    tokenizer.save_pretrained(folder)
-    (folder / SCHEMA).write_text(schema.text, encoding="utf-8")
-    write_rules(folder, rules)
+def _write_record(config: TrainConfig, dev: Evaluation, files: Sequence[Path], alignment: AlignmentReport) -> None:
+    """What export puts into the manifest, and what a reader of the run wants to know."""
     record = {
         "config": asdict(config),
         "data": [{"file": path.name, "sha256": hash_file(path)} for path in files],
         "alignment": {"summary": alignment.summary(), "faults": dict(alignment.faults)},
         "dev": asdict(dev),
     }
-    (folder / RUN_RECORD).write_text(json.dumps(record, default=str, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(record, default=str, ensure_ascii=False, indent=1) + "\n"
+    (config.output / RUN_RECORD).write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import BertForMaskedLM
 
+SCALE = 0.06  # standard deviation of pieces and positions; layer normalisation follows, so that only their ratio counts
 SHARPNESS = 2.2  # weight of the position match before the softmax
 ECHO = 1.2  # how much of each neighbour's content the first layer adds
 
@@ -28,36 +29,34 @@ def position_width(width: int) -> int:
 @torch.no_grad()
 def start_from_neighbours(model: BertForMaskedLM, piece_vectors: npt.NDArray[np.float32] | None, seed: int) -> None:
     """Set embeddings and first layer of a fresh model; `piece_vectors` `(vocab, width - position_width)` or None."""
-    bert = model.bert
+    weights = dict(model.named_parameters())
     width, own = model.config.hidden_size, position_width(model.config.hidden_size)
     content = width - own
-    draw = torch.Generator().manual_seed(seed)
-    embeddings = bert.embeddings
-    words, positions = embeddings.word_embeddings.weight, embeddings.position_embeddings.weight
-    scale = 0.06
+    words, positions = (weights[f"bert.embeddings.{kind}_embeddings.weight"] for kind in ("word", "position"))
     words[:, content:] = 0.0
     if piece_vectors is not None:
-        words[:, :content] = torch.from_numpy(piece_vectors) * scale
+        words[:, :content] = torch.from_numpy(piece_vectors) * SCALE
     positions.zero_()
-    positions[:, content:] = _sinusoids(len(positions), own) * scale
-    embeddings.token_type_embeddings.weight.zero_()
-    layer = bert.encoder.layer[0].attention
-    attention = layer.self
-    heads, head_width = model.config.num_attention_heads, width // model.config.num_attention_heads
-    for weight in (attention.query.weight, attention.key.weight, attention.value.weight, layer.output.dense.weight):
+    positions[:, content:] = _sinusoids(len(positions), own) * SCALE
+    weights["bert.embeddings.token_type_embeddings.weight"].zero_()
+    names = ("self.query", "self.key", "self.value", "output.dense")
+    query, key, value, output = (weights[f"bert.encoder.layer.0.attention.{name}.weight"] for name in names)
+    for weight in (query, key, value, output):
         weight.mul_(0.25)
+    heads, head_width = model.config.num_attention_heads, width // model.config.num_attention_heads
+    draw = torch.Generator().manual_seed(seed)
+    used = min(own, head_width)
+    size = SHARPNESS * math.sqrt(math.sqrt(head_width) / used)
     for head in range(heads):
         rows = slice(head * head_width, (head + 1) * head_width)
         offset = (head // 2 + 1) * (-1 if head % 2 == 0 else 1)
-        used = min(own, head_width)
-        turn = _rotation(own, offset)[:used]
-        size = SHARPNESS * math.sqrt(math.sqrt(head_width) / used)
-        attention.query.weight[rows][:used, content:] += size * turn
-        attention.key.weight[rows][:used, content:] += size * torch.eye(own)[:used]
+        query[rows][:used, content:] += size * _rotation(own, offset)[:used]
+        key[rows][:used, content:] += size * torch.eye(own)[:used]
         basis = torch.linalg.qr(torch.randn(content, head_width, generator=draw))[0]  # (content, head width), orthonormal
-        attention.value.weight[rows, :content] += basis.T
-        layer.output.dense.weight[:content, rows] += ECHO * math.sqrt(content / head_width) / heads * 2 * basis
-    model.cls.predictions.transform.dense.weight.mul_(0.5).add_(torch.eye(width))
+        value[rows, :content] += basis.T
+        output[:content, rows] += ECHO * math.sqrt(content / head_width) / heads * 2 * basis
+    transform = weights["cls.predictions.transform.dense.weight"]
+    transform.mul_(0.5).add_(torch.eye(width))
 
 
 def _frequencies(own: int) -> Tensor:

@@ -6,6 +6,7 @@ from seqeval (strict, IOB2); the counts kept here give the same figures (a test 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -81,15 +82,16 @@ def evaluate(
 
 
 def seqeval_report(gold: Sequence[Annotation], predicted: Mapping[str, Prediction]) -> dict[str, dict[str, float]]:
-    """seqeval's own strict IOB2 report. The sequences run over the stretches between all borders of gold and
+    """Seqeval's own strict IOB2 report. The sequences run over the stretches between all borders of gold and
     prediction, so that every span is a whole number of stretches and tags carry it exactly."""
-    truth, guess = [], []
+    truth: list[list[str]] = []
+    guess: list[list[str]] = []
     for annotation in gold:
         found = predicted[annotation.id].entities if annotation.id in predicted else ()
         borders = sorted(
             {b for e in (*annotation.entities, *found) for b in (e.span.start, e.span.end)} | {0, len(annotation.text)}
         )
-        stretches = list(zip(borders, borders[1:], strict=False))
+        stretches = list(pairwise(borders))
         for entities, target in ((annotation.entities, truth), (found, guess)):
             tagging = encode_tags(entities, stretches)
             if tagging.misfits:

@@ -112,7 +112,7 @@ def load_encoder(base: str) -> nn.Module:
 
 def save_joint(model: JointModel, folder: Path) -> None:
     """The encoder as a plain `AutoModel` folder, the heads beside it."""
-    model.encoder.save_pretrained(folder)  # type: ignore[operator, union-attr]
+    model.encoder.save_pretrained(folder)  # type: ignore[operator]
     heads = {name: value.contiguous() for name, value in model.state_dict().items() if not name.startswith("encoder.")}
     save_file(heads, folder / HEADS)
 

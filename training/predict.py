@@ -108,6 +108,6 @@ def decode_sentence(gold: Annotation, scores: SentenceScores, schema: LabelSchem
         text=gold.text,
         sentences=(Span(0, len(gold.text)),) if gold.text else (),
         entities=tuple(entities),
-        events=tuple(Event(name, roles={role: () for role in schema.role_names}, score=score) for name, score in types.items()),
+        events=tuple(Event(name, roles=dict.fromkeys(schema.role_names, ()), score=score) for name, score in types.items()),
         event_types=types,
     )

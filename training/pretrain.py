@@ -26,7 +26,7 @@ from training.embeddings import word2vec_embeddings
 from training.initialization import position_width, start_from_neighbours
 from training.precision import autocast_dtype
 from training.pretrain_data import PieceRows, TextSource, encode_texts, iter_paragraphs
-from training.tokenizer import save_tokenizer, train_tokenizer
+from training.tokenizer import SPECIAL_PIECES, piece_id, save_tokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def pretrain(config: PretrainConfig, texts: Path) -> Path:
     model = _model(config, pieces, tokenizer, work / "start.npy")
     for _ in _train(config, model, pieces, tokenizer, work):
         pass
-    model.to(torch.float32).save_pretrained(config.output)
+    model.float().save_pretrained(config.output)
     save_tokenizer(tokenizer, config.output, config.encoder.max_pieces)
     return config.output
 
@@ -150,7 +150,8 @@ def _pieces(config: PretrainConfig, texts: Path, tokenizer: Tokenizer, path: Pat
         partial = path.with_name("partial.npy")
         encode_texts(iter_paragraphs(texts, config.texts), tokenizer, partial)
         partial.rename(path)
-    return np.load(path, mmap_mode="r")
+    pieces: npt.NDArray[np.uint16] = np.load(path, mmap_mode="r")
+    return pieces
 
 
 def _model(config: PretrainConfig, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer, start: Path) -> BertForMaskedLM:
@@ -165,10 +166,10 @@ def _model(config: PretrainConfig, pieces: npt.NDArray[np.uint16], tokenizer: To
         max_position_embeddings=shape.max_pieces,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        pad_token_id=piece_id(tokenizer, "[PAD]"),
         initializer_range=shape.initializer_range,
-        attn_implementation="eager",  # on a CPU its backward pass is faster than the fused kernel's at these lengths
     )
+    bert._attn_implementation = "eager"  # on a CPU its backward pass is faster than the fused kernel's at these lengths
     model = BertForMaskedLM(bert)
     vectors = None
     if config.word2vec_start:
@@ -185,9 +186,9 @@ class _Batches:
     """The rows of each step: short ones first, long ones over the last `long_share` of the steps."""
 
     def __init__(self, config: PretrainConfig, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer) -> None:
-        special = {"cls": tokenizer.token_to_id("[CLS]"), "sep": tokenizer.token_to_id("[SEP]")}
-        self.short = PieceRows(pieces, length=config.row_length, seed=config.seed, **special)
-        self.long = PieceRows(pieces, length=config.long_row_length, seed=config.seed + 1, **special)
+        cls, sep = piece_id(tokenizer, "[CLS]"), piece_id(tokenizer, "[SEP]")
+        self.short = PieceRows(pieces, length=config.row_length, cls=cls, sep=sep, seed=config.seed)
+        self.long = PieceRows(pieces, length=config.long_row_length, cls=cls, sep=sep, seed=config.seed + 1)
         self.short_rows = config.batch_rows
         self.long_rows = max(1, config.batch_rows * config.row_length // config.long_row_length)
         self.turn = round((1 - config.long_share) * config.steps)
@@ -203,7 +204,7 @@ def _train(
 ) -> Iterator[tuple[int, float]]:
     """Train in place; yields each step's number and loss."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).train()
+    torch.nn.Module.to(model, device).train()
     decayed = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -225,8 +226,8 @@ def _train(
             batch = mask_pieces(
                 torch.from_numpy(batches[step]),
                 share=config.mask_share,
-                special=5,
-                mask=tokenizer.token_to_id("[MASK]"),
+                special=len(SPECIAL_PIECES),
+                mask=piece_id(tokenizer, "[MASK]"),
                 vocab_size=model.config.vocab_size,
                 seed=(config.seed, step),
             )

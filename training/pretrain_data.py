@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from labels.errors import ConfigError, RecordError
+from training.tokenizer import piece_id
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,7 @@ def iter_paragraphs(folder: Path, sources: tuple[TextSource, ...]) -> Iterator[l
             if _draw(identifier) >= source.categories.get(str(record.get("category")), source.weight):
                 continue
             paragraphs = []
-            for paragraph in text.splitlines():
-                paragraph = paragraph.strip()
+            for paragraph in map(str.strip, text.splitlines()):
                 if len(paragraph) < MIN_PARAGRAPH or paragraph.startswith(("<doc ", "</doc")):
                     continue
                 digest = hashlib.blake2b(paragraph.encode(), digest_size=8).digest()
@@ -69,7 +69,8 @@ def iter_paragraphs(folder: Path, sources: tuple[TextSource, ...]) -> Iterator[l
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        handle: IO[str] = lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8")
+        opener: Callable[..., IO[str]] = lzma.open if path.suffix == ".xz" else open
+        handle = opener(path, "rt", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     with handle:
@@ -85,7 +86,7 @@ def encode_texts(documents: Iterator[list[str]], tokenizer: Tokenizer, path: Pat
     """Encode every document as pieces with [SEP] after each paragraph, in one array saved at `path`."""
     if tokenizer.get_vocab_size() > 2**16:
         raise ConfigError(f"a vocabulary of {tokenizer.get_vocab_size()} does not fit the 16-bit piece array")
-    separator = tokenizer.token_to_id("[SEP]")
+    separator = piece_id(tokenizer, "[SEP]")
     chunks: list[npt.NDArray[np.uint16]] = []
     batch: list[str] = []
 

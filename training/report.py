@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training.metrics import Evaluation, Interval, Score
 
+TABLE_HEAD = ("| label | precision | recall | F1 | 95 % interval | gold |", "| --- | --- | --- | --- | --- | --- |")
 CELL, LABEL_WIDTH, HEADER = 46, 170, 130
 
 
@@ -35,17 +36,11 @@ def report_markdown(evaluation: Evaluation, title: str) -> str:
     lines = [
         f"# {title}",
         "",
-        f"{evaluation.records} records" + (f", {evaluation.failed} without prediction" if evaluation.failed else ""),
+        f"{evaluation.records} records, {evaluation.failed} without prediction",
     ]
     for heading, scores in (("Entities (strict spans)", evaluation.entities), ("Event types", evaluation.events)):
         if scores:
-            lines += [
-                "",
-                f"## {heading}",
-                "",
-                "| label | precision | recall | F1 | 95 % interval | gold |",
-                "| --- | --- | --- | --- | --- | --- |",
-            ]
+            lines += ["", f"## {heading}", "", *TABLE_HEAD]
             lines += [_row(name, score) for name, score in scores.items()]
     if evaluation.exact_set:
         lines += ["", f"Records whose set of event types is exactly right: {_percent(evaluation.exact_set)}"]

@@ -15,6 +15,8 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from labels.errors import ConfigError
+
 SPECIAL_PIECES = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 # Harakat, superscript alef, Quranic signs, tatweel; zero-width and bidirectional marks.
@@ -68,11 +70,19 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, min_frequency: int = 
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    ids = {piece: tokenizer.token_to_id(piece) for piece in ("[CLS]", "[SEP]")}
+    ids = {piece: piece_id(tokenizer, piece) for piece in ("[CLS]", "[SEP]")}
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=list(ids.items())
     )
     return tokenizer
+
+
+def piece_id(tokenizer: Tokenizer, piece: str) -> int:
+    """The id of a piece that must be there."""
+    found = tokenizer.token_to_id(piece)
+    if found is None:
+        raise ConfigError(f"the tokenizer has no piece {piece!r}")
+    return int(found)
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_pieces: int) -> None:

@@ -1,0 +1,196 @@
+"""A model folder run by OpenVINO on the CPU: texts to pieces, pieces to scores.
+
+Analysis has three stages, each of which can be tested and timed alone: `Engine.encode`, `Engine.forward`, and the
+decoding in `labels/decode.py`, which evaluation uses as well.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from labels.decode import Scores
+from labels.folder import EVENT_SCORES, GRAPH, INPUT_IDS, INPUT_MASK, TAG_SCORES, TOKENIZER, ModelFolder
+from labels.openvino import ov
+from serving.errors import EngineError
+
+Precision = Literal["auto", "f32", "bf16"]
+
+# Padded pieces in one pass, `longest row * rows`. More gains nothing on a CPU and costs memory.
+TOKEN_BUDGET = 4096
+# Rows are padded to a multiple of this: OpenVINO prepares its kernels once for each shape it meets.
+_PAD_TO = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """One text as the model reads it, [CLS] and [SEP] not among them. `offsets` are half-open and in code points of
+    the text; `unknown` are the indexes of pieces the vocabulary has no better name for than [UNK]."""
+
+    ids: Sequence[int]
+    offsets: Sequence[tuple[int, int]]
+    unknown: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowScores:
+    """Logits of one row: `tags` `(pieces, tags)`, `events` `(types,)`; None where the schema has no such part."""
+
+    tags: Scores | None
+    events: Scores | None
+
+
+class Engine:
+    """Holds the graph and the tokenizer of one model folder. Safe to share between threads: passes take turns, so that
+    a short request waits for one pass of a long one, not for all of them."""
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        *,
+        threads: int | None = None,
+        precision: Precision = "auto",
+        token_budget: int = TOKEN_BUDGET,
+    ) -> None:
+        """`threads` None takes all cores. `precision` auto is bf16 where the processor has it, else f32. EngineError if
+        the files do not load or the graph is not the one the schema asks for."""
+        self.folder = folder
+        self.token_budget = token_budget
+        self.tokenizer = _load_tokenizer(folder)
+        self._before, self._after = _special_pieces(self.tokenizer)
+        self.precision = _choose_precision(precision)
+        self._compiled = _compile(folder, threads, self.precision)
+        self._check_outputs()
+        self._request = self._compiled.create_infer_request()
+        self._turn = threading.Lock()
+        unknown = getattr(self.tokenizer.model, "unk_token", None)
+        self._unknown = None if unknown is None else self.tokenizer.token_to_id(unknown)
+
+    def encode(self, texts: Sequence[str]) -> list[Pieces]:
+        """One `Pieces` for each text, in order. The texts must be Unicode text: no lone surrogates."""
+        encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            Pieces(
+                ids=encoding.ids,
+                offsets=encoding.offsets,
+                unknown=[i for i, piece in enumerate(encoding.ids) if piece == self._unknown],
+            )
+            for encoding in encodings
+        ]
+
+    def forward(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
+        """Scores of each row of piece ids, in order. A row has at most `manifest.window` pieces; special pieces are
+        put around it here and taken off the scores again."""
+        window = self.folder.manifest.window
+        for row in rows:
+            if len(row) > window:
+                raise EngineError(f"a row has {len(row)} pieces, the model reads {window}; plan windows first")
+        scores: dict[int, RowScores] = {}
+        for batch in plan_batches([self._padded(len(row)) for row in rows], self.token_budget):
+            scores |= zip(batch, self._pass([rows[i] for i in batch]), strict=True)
+        return [scores[i] for i in range(len(rows))]
+
+    def _padded(self, pieces: int) -> int:
+        """12 pieces and two special ones take 16 places; never more than the model has positions."""
+        specials = len(self._before) + len(self._after)
+        return min(-(-(pieces + specials) // _PAD_TO) * _PAD_TO, self.folder.manifest.window + specials)
+
+    def _pass(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
+        """One run of the graph."""
+        width = max(self._padded(len(row)) for row in rows)
+        ids = np.zeros((len(rows), width), dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for i, row in enumerate(rows):
+            whole = [*self._before, *row, *self._after]
+            ids[i, : len(whole)] = whole
+            mask[i, : len(whole)] = 1
+        with self._turn:
+            self._request.infer({INPUT_IDS: ids, INPUT_MASK: mask})
+            # Copied before the turn ends: the next pass writes into the same memory.
+            tags = self._output(TAG_SCORES) if self.folder.schema.tags else None
+            events = self._output(EVENT_SCORES) if self.folder.schema.event_types else None
+        first = len(self._before)
+        return [
+            RowScores(
+                tags=None if tags is None else tags[i, first : first + len(row)],
+                events=None if events is None else events[i],
+            )
+            for i, row in enumerate(rows)
+        ]
+
+    def _output(self, name: str) -> Scores:
+        return np.array(self._request.get_tensor(name).data, dtype=np.float32)
+
+    def _check_outputs(self) -> None:
+        schema = self.folder.schema
+        sizes = {TAG_SCORES: len(schema.tags), EVENT_SCORES: len(schema.event_types)}
+        for name, size in sizes.items():
+            if not size:
+                continue
+            try:
+                shape = self._compiled.output(name).get_partial_shape()
+            except RuntimeError as error:
+                raise EngineError(f"{self.folder.path}: the graph has no output {name!r}; export the model again") from error
+            if shape[len(shape) - 1].is_static and shape[len(shape) - 1].get_length() != size:
+                raise EngineError(f"{self.folder.path}: output {name!r} has shape {shape}, the schema needs {size} at its end")
+
+
+def plan_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indexes of rows to run together, of like length: the longest of a batch times its rows stays within `budget`, a
+    row longer than that goes alone. plan_batches([8, 16, 8], 16) -> [1], [0, 2]."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > budget:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(folder.path / TOKENIZER))
+    except Exception as error:  # the library raises bare Exception
+        raise EngineError(f"{folder.path}: {TOKENIZER} cannot be loaded: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # A text that holds "[SEP]" means those five characters, not the end of a sentence.
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _special_pieces(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids that the post-processor puts before and after a text."""
+    encoding = tokenizer.encode("1")
+    real = [i for i, special in enumerate(encoding.special_tokens_mask) if not special]
+    if not real:
+        raise EngineError("the tokenizer makes no piece of '1'; it cannot be used")
+    return encoding.ids[: real[0]], encoding.ids[real[-1] + 1 :]
+
+
+def _choose_precision(wanted: Precision) -> Literal["f32", "bf16"]:
+    able = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if wanted == "bf16" and not able:
+        raise EngineError("this processor does not compute in bf16; take precision f32 or auto")
+    return "bf16" if able and wanted != "f32" else "f32"
+
+
+def _compile(folder: ModelFolder, threads: int | None, precision: str) -> Any:
+    config: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",  # one stream with all threads: batches are made here
+        "EXECUTION_MODE_HINT": "PERFORMANCE",
+        "INFERENCE_PRECISION_HINT": precision,
+        "NUM_STREAMS": "1",
+        "CACHE_DIR": "",
+    }
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
+    try:
+        core = ov.Core()
+        return core.compile_model(core.read_model(folder.path / GRAPH), "CPU", config)
+    except RuntimeError as error:
+        raise EngineError(f"{folder.path}: {GRAPH} cannot be loaded: {error}") from error

@@ -1,0 +1,55 @@
+"""What can go wrong at serving time, and the one table from it to HTTP statuses."""
+
+from enum import StrEnum
+
+from labels.errors import MarsadError
+
+
+class Code(StrEnum):
+    """Of a document that has no prediction, or of a request that has no results. For programs: never reworded."""
+
+    INVALID_DOCUMENT = "invalid_document"  # not the shape a document has
+    INVALID_TEXT = "invalid_text"  # text that is not Unicode text
+    TEXT_TOO_LONG = "text_too_long"
+    UNREADABLE = "unreadable"  # a line or a file that does not yield a document
+    INTERNAL = "internal"
+    INVALID_REQUEST = "invalid_request"
+    TOO_MANY_DOCUMENTS = "too_many_documents"
+    BODY_TOO_LARGE = "body_too_large"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    OVERLOADED = "overloaded"
+
+
+# A request's own faults. What is not here is 500 and says nothing about its cause.
+HTTP_STATUS = {
+    Code.INVALID_REQUEST: 400,
+    Code.NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405,
+    Code.BODY_TOO_LARGE: 413,
+    Code.TOO_MANY_DOCUMENTS: 422,
+    Code.OVERLOADED: 503,
+    Code.INTERNAL: 500,
+}
+
+INTERNAL_MESSAGE = "the server failed on this; its log says why"
+
+
+class EngineError(MarsadError):
+    """A graph or tokenizer that cannot be run on this machine, or does not do what its manifest says."""
+
+
+class SettingsError(MarsadError):
+    """An environment variable or option that cannot be used."""
+
+
+class FileError(MarsadError):
+    """An input that cannot be opened, or an output that must not or cannot be written."""
+
+
+def code_of_status(status: int) -> Code:
+    """The code for an answer that BentoML or Starlette gave on its own."""
+    for code, known in HTTP_STATUS.items():
+        if known == status:
+            return code
+    return Code.INTERNAL if status >= 500 else Code.INVALID_REQUEST

@@ -1,0 +1,6 @@
+import os
+
+# Before anything imports BentoML, datasets or transformers: nothing may leave the machine.
+os.environ["BENTOML_DO_NOT_TRACK"] = "true"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
