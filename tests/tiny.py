@@ -14,7 +14,7 @@ from training.tokenizer import save_tokenizer, train_tokenizer
 
 INLINE = (
     "شن [a1 سلاح الجو العراقي] {airstrike agents=a1 targets=a2 locations=l1|غارات جوية} على مواقع ل[a2 داعش] في [l1 الموصل].",
-    "{armed_clash agents=a1,a2 locations=l1|اشتباكات} بين [a1 الجيش الليبي] و[a2 مسلحي القبائل] في مدينة [l1 سرت] و[l2 بنغازي].",
+    "{armed_clash agents=a1,a2 locations=l1|اشتباكات} بين [a1 الجيش الليبي] و[a2 مسلحي القبائل] في [l1 سرت] و[l2 بنغازي].",
     "قال وزير المالية إن أسعار القمح ارتفعت في [l1 تونس] هذا العام.",
     "سقطت {shelling locations=l1|قذائف هاون} على حي [l1 الميدان] ب[l2 دمشق] ولم تقع إصابات.",
     "{protest locations=l1|تظاهر} مئات المعلمين أمام مقر [a1 وزارة التربية] في [l1 عمّان].",

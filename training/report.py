@@ -49,8 +49,8 @@ def report_markdown(evaluation: Evaluation, title: str) -> str:
 
 def _row(name: str, score: Score) -> str:
     f1 = score.f1
-    interval = f"{100 * f1.low:.1f} to {100 * f1.high:.1f}"
-    return f"| {name} | {100 * score.precision:.1f} | {100 * score.recall:.1f} | {100 * f1.value:.1f} | {interval} | {score.support} |"
+    figures = " | ".join(f"{100 * value:.1f}" for value in (score.precision, score.recall, f1.value))
+    return f"| {name} | {figures} | {100 * f1.low:.1f} to {100 * f1.high:.1f} | {score.support} |"
 
 
 def _percent(interval: Interval) -> str:

@@ -1,0 +1,270 @@
+"""Documents a second of the analyzer against plain torch, in the same run:
+`python -m benchmarks.throughput --model models/marsad-mini`"""
+
+import argparse
+import itertools
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+from benchmarks.documents import documents_of
+from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.table import Spread, markdown_table, write_json
+from labels.errors import MarsadError
+from labels.folder import CHECKPOINT, ModelFolder
+from labels.sentences import split_sentences
+from labels.types import Document, Failure, Prediction, Span
+from serving.analyzer import Analyzer
+from serving.engine import Engine, Pieces, Precision, RowScores
+from serving.errors import EngineError
+
+ROUNDS = 7
+WARM_UP = 6  # documents
+MOST = 3000  # documents a round, however fast the model
+BUDGETS = (512, 1024, 2048, 4096, 8192, 16384)
+STAGES = ("split", "encode", "forward", "decode")
+
+# What was read in one sentence: (document, start, end) to {(label, start, end)} and {type}.
+Reading = tuple[frozenset[tuple[str, int, int]], frozenset[str]]
+Readings = dict[tuple[int, int, int], Reading]
+
+
+class Arm(Protocol):
+    """One way to read documents. `run` is timed, `readings` is not."""
+
+    name: str
+
+    def run(self, documents: Sequence[Document]) -> Any: ...
+
+    def readings(self, answer: Any) -> Readings: ...
+
+
+class TimedEngine:
+    """An engine that adds up the seconds of its two stages."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.folder = engine, engine.folder
+        self.seconds = {"encode": 0.0, "forward": 0.0}
+
+    def encode(self, texts: Sequence[str]) -> list[Pieces]:
+        began = time.perf_counter()
+        pieces = self.engine.encode(texts)
+        self.seconds["encode"] += time.perf_counter() - began
+        return pieces
+
+    def forward(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
+        began = time.perf_counter()
+        scores = self.engine.forward(rows)
+        self.seconds["forward"] += time.perf_counter() - began
+        return scores
+
+
+class MarsadArm:
+    """The analyzer as the server and `marsad score` use it."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self.name = name
+        self.engine = TimedEngine(engine)
+        self.analyzer = Analyzer(self.engine)  # type: ignore[arg-type]
+
+    def run(self, documents: Sequence[Document]) -> list[Prediction]:
+        answers = self.analyzer.analyze(documents)
+        for answer in answers:
+            if isinstance(answer, Failure):
+                raise EngineError(f"document {answer.id!r} was not read: {answer.message}")
+        return answers  # type: ignore[return-value]
+
+    def readings(self, answer: list[Prediction]) -> Readings:
+        found: Readings = {}
+        for i, prediction in enumerate(answer):
+            for number, span in enumerate(prediction.sentences):
+                entities = [e for e in prediction.entities if e.sentence == number]
+                types = frozenset(event.type for event in prediction.events if event.sentence == number)
+                found[i, span.start, span.end] = frozenset((e.label, e.span.start, e.span.end) for e in entities), types
+        return found
+
+
+class TorchArm:
+    """The baseline; torch is imported here and no earlier."""
+
+    def __init__(self, folder: ModelFolder, name: str, *, batch_rows: int, threads: int | None) -> None:
+        from benchmarks.baseline import PlainTorch
+
+        self.name = name
+        self.plain = PlainTorch(folder, batch_rows=batch_rows, threads=threads)
+
+    def run(self, documents: Sequence[Document]) -> list[tuple[int, Span, Prediction]]:
+        return self.plain.run(documents)
+
+    def readings(self, answer: list[tuple[int, Span, Prediction]]) -> Readings:
+        return {
+            (i, at.start, at.end): (
+                frozenset((e.label, e.span.start + at.start, e.span.end + at.start) for e in prediction.entities),
+                frozenset(prediction.event_types),
+            )
+            for i, at, prediction in answer
+        }
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round had to read, the seconds each arm took, and what each made of it."""
+
+    documents: int
+    sentences: int
+    pieces: int
+    seconds: dict[str, float]
+    stages: dict[str, dict[str, float]]
+    agree: dict[str, int]
+
+
+def measure(
+    arms: Sequence[Arm], source: Iterator[Document], counter: Engine, *, seconds: float, rounds: int, against: str | None
+) -> list[Round]:
+    """Every round gives all arms the same new documents, each time in another order. `against` names the arm whose
+    readings the others are compared with."""
+    warm = list(itertools.islice(source, WARM_UP))
+    for arm in arms:
+        arm.run(warm)
+    cost = sum(_timed(arm, warm)[0] for arm in arms) / WARM_UP
+    size = max(2, min(MOST, round(seconds / rounds / cost)))
+    done = []
+    for number in range(rounds):
+        documents = list(itertools.islice(source, size))
+        turn = number % len(arms)
+        done.append(_round([*arms[turn:], *arms[:turn]], documents, counter, against))
+    return done
+
+
+def _round(arms: Sequence[Arm], documents: list[Document], counter: Engine, against: str | None) -> Round:
+    began = time.perf_counter()
+    spans = [split_sentences(document.text) for document in documents]
+    splitting = time.perf_counter() - began
+    texts = [span.of(document.text) for document, found in zip(documents, spans, strict=True) for span in found]
+    pieces = sum(len(read.ids) for read in counter.encode(texts))
+    seconds, stages, readings = {}, {}, {}
+    for arm in arms:
+        if isinstance(arm, MarsadArm):
+            arm.engine.seconds = dict.fromkeys(arm.engine.seconds, 0.0)
+        seconds[arm.name], answer = _timed(arm, documents)
+        readings[arm.name] = arm.readings(answer)
+        if isinstance(arm, MarsadArm):
+            known = {"split": splitting, **arm.engine.seconds}
+            stages[arm.name] = known | {"decode": max(0.0, seconds[arm.name] - sum(known.values()))}
+    agree = {}
+    if against is not None:
+        expected = readings[against]
+        agree = {name: sum(found.get(key) == said for key, said in expected.items()) for name, found in readings.items()}
+    return Round(len(documents), len(texts), pieces, seconds, stages, agree)
+
+
+def _timed(arm: Arm, documents: Sequence[Document]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    answer = arm.run(documents)
+    return time.perf_counter() - began, answer
+
+
+def build_arms(folder: ModelFolder, threads: int | None) -> tuple[list[Arm], str | None]:
+    """The served precision first, then 32 bits where that is another, then torch; and the name of the baseline, None
+    where the folder has no checkpoint to load it from."""
+    engines = [Engine(folder, threads=threads)]
+    if engines[0].precision != "f32":
+        engines.append(Engine(folder, threads=threads, precision="f32"))
+    arms: list[Arm] = [MarsadArm(engine, f"Marsad, {engine.precision}") for engine in engines]
+    if not (folder.path / CHECKPOINT).is_dir():
+        return arms, None
+    baseline = "torch f32, one sentence at a time"
+    arms.append(TorchArm(folder, baseline, batch_rows=1, threads=threads))
+    arms.append(TorchArm(folder, "torch f32, 64 rows together", batch_rows=64, threads=threads))
+    return arms, baseline
+
+
+def build_sweep(folder: ModelFolder, threads: int | None, precision: Precision) -> list[Arm]:
+    """One arm a token budget."""
+    return [
+        MarsadArm(Engine(folder, threads=threads, precision=precision, token_budget=budget), f"{budget:,}")
+        for budget in BUDGETS
+    ]
+
+
+def speed_table(rounds: Sequence[Round], names: Sequence[str], baseline: str | None) -> str:
+    """Median and range over the rounds; the ratio is taken within each round."""
+    head = ["", "documents/s", "sentences/s", "pieces/s"]
+    head += ["times the baseline", "same reading as the baseline"] if baseline else []
+    rows = []
+    for name in names:
+        cells = [name]
+        for what in ("documents", "sentences", "pieces"):
+            cells.append(Spread.of([getattr(each, what) / each.seconds[name] for each in rounds]).show())
+        if baseline:
+            cells.append(Spread.of([each.seconds[baseline] / each.seconds[name] for each in rounds]).show(2))
+            agree, total = sum(each.agree[name] for each in rounds), sum(each.sentences for each in rounds)
+            cells.append(f"{100 * agree / total:.2f} % of {total:,} sentences")
+        rows.append(cells)
+    return markdown_table(head, rows)
+
+
+def stage_table(rounds: Sequence[Round]) -> str:
+    """Milliseconds for 1,000 pieces, and the share of the whole."""
+    rows = []
+    for name in rounds[0].stages:
+        for stage in STAGES:
+            spent = [each.stages[name][stage] for each in rounds]
+            share = 100 * sum(spent) / sum(each.seconds[name] for each in rounds)
+            each_thousand = [1e6 * time_ / each.pieces for time_, each in zip(spent, rounds, strict=True)]
+            rows.append([f"{name}: {stage}", Spread.of(each_thousand).show(2), f"{share:.0f} %"])
+    return markdown_table(["stage", "ms for 1,000 pieces", "share"], rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
+    parser.add_argument("--seconds", type=float, default=20, help="to measure in, over all rounds (20)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"at least 5 ({ROUNDS})")
+    parser.add_argument("--threads", type=int, help="all cores if not given")
+    parser.add_argument("--seed", type=int, default=1, help="of the invented documents (1)")
+    parser.add_argument("--sweep", action="store_true", help="token budgets as well, for as long again")
+    parser.add_argument("--output", type=Path, help="JSON of all rounds")
+    given = parser.parse_args(arguments)
+    if given.rounds < 5 or given.seconds <= 0:
+        parser.error("expected --rounds of 5 or more and --seconds above 0")
+    try:
+        _report(given)
+    except MarsadError as error:
+        click.echo(f"benchmarks.throughput: {error}", err=True)
+        return 2
+    return 0
+
+
+def _report(given: argparse.Namespace) -> None:
+    machine = describe_machine()
+    folder = ModelFolder.open(given.model)
+    source = documents_of(given.documents, given.seed)
+    arms, baseline = build_arms(folder, given.threads)
+    counter = arms[0].engine.engine  # type: ignore[attr-defined]
+    rounds = measure(arms, source, counter, seconds=given.seconds, rounds=given.rounds, against=baseline)
+    click.echo("\n".join([f"## Throughput of {folder.id}", "", *machine_lines(machine), ""]))
+    click.echo(f"{len(rounds)} rounds of {rounds[0].documents} documents; median (lowest to highest).\n")
+    if baseline is None:
+        click.echo(f"No baseline: {folder.path} has no {CHECKPOINT}/ to load torch weights from.\n")
+    click.echo(speed_table(rounds, [arm.name for arm in arms], baseline) + "\n")
+    click.echo(stage_table(rounds))
+    record: dict[str, Any] = {"model": folder.id, "machine": machine, "rounds": [asdict(each) for each in rounds]}
+    if given.sweep:
+        budgets = build_sweep(folder, given.threads, counter.precision)
+        swept = measure(budgets, source, counter, seconds=given.seconds, rounds=given.rounds, against=None)
+        click.echo(f"\nToken budget, {counter.precision}, {swept[0].documents} documents a round:\n")
+        click.echo(speed_table(swept, [arm.name for arm in budgets], None))
+        record["sweep"] = [asdict(each) for each in swept]
+    if given.output is not None:
+        write_json(given.output, record)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The big test: overfit a few sentences, export, load through serving, and the answers are the same."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from labels.errors import ConfigError, FolderError
+from labels.folder import MANIFEST, ModelFolder
+from labels.records import prediction_record
+from labels.schema import parse_schema
+from labels.types import Document, Prediction
+from serving.analyzer import Analyzer
+from serving.engine import Engine
+from tests.tiny import gold, tiny_encoder, write_gold
+from training.export import export_run
+from training.finetune import TrainConfig, resolve, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("overfit")
+    tiny_encoder(root / "encoder")
+    file = write_gold(root / "gold.jsonl", gold())
+    config = TrainConfig(
+        base=str(root / "encoder"),
+        output=root / "run",
+        train=(str(file),),
+        dev=("data:gold.jsonl",),
+        epochs=40,
+        patience=40,
+        batch_rows=3,
+        learning_rate=4e-3,
+        head_learning_rate=8e-3,
+        dropout=0.0,
+        window=60,
+        overlap=10,
+    )
+    result = train(config, root)
+    assert result.dev.entities["micro"].f1.value == 1.0
+    assert result.dev.events["micro"].f1.value == 1.0
+    assert not result.alignment.faults
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def folder(run: Path) -> ModelFolder:
+    return export_run(run, run.parent / "model", name="tiny")
+
+
+@pytest.fixture(scope="module")
+def analyzer(folder: ModelFolder) -> Analyzer:
+    return Analyzer(Engine(folder, precision="f32"))
+
+
+def predictions(analyzer: Analyzer, texts: list[str]) -> list[Prediction]:
+    found = analyzer.analyze([Document(f"d{i}", text) for i, text in enumerate(texts)])
+    assert all(isinstance(p, Prediction) for p in found)
+    return [p for p in found if isinstance(p, Prediction)]
+
+
+def test_serving_gives_what_was_learnt(analyzer: Analyzer) -> None:
+    annotations = gold()
+    for annotation, found in zip(annotations, predictions(analyzer, [a.text for a in annotations]), strict=True):
+        assert [(e.label, e.span) for e in found.entities] == [(e.label, e.span) for e in annotation.entities]
+        assert found.event_types.keys() == annotation.event_types
+
+
+def test_same_alone_and_together_and_twice(analyzer: Analyzer) -> None:
+    texts = [a.text for a in gold()] + ["", "كلمة", "\n".join(a.text for a in gold())]
+    together = [prediction_record(p) for p in predictions(analyzer, texts)]
+    again = [prediction_record(p) for p in predictions(analyzer, texts)]
+    assert together == again
+    for i, text in enumerate(texts):
+        alone = prediction_record(predictions(analyzer, [text])[0]) | {"id": f"d{i}"}
+        for mine, theirs in ((alone, together[i]),):
+            assert [(e["label"], e["start"], e["end"]) for e in mine["entities"]] == [
+                (e["label"], e["start"], e["end"]) for e in theirs["entities"]
+            ]
+            assert mine["event_types"] == pytest.approx(theirs["event_types"], abs=1e-3)
+
+
+def test_manifest_says_where_it_comes_from(folder: ModelFolder) -> None:
+    manifest = json.loads((folder.path / MANIFEST).read_text(encoding="utf-8"))
+    assert manifest["data"][0]["file"] == "gold.jsonl"
+    assert len(manifest["data"][0]["sha256"]) == 64
+    assert manifest["metrics"]["dev"]["entities_micro_f1"]["value"] == 1.0
+    assert str(folder.path.parent) not in json.dumps(manifest)
+    assert "| ACTOR |" in (folder.path / "README.md").read_text(encoding="utf-8")
+
+
+def test_exported_checkpoint_can_be_fine_tuned_from(folder: ModelFolder, tmp_path: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    checkpoint = folder.path / "checkpoint"
+    assert AutoTokenizer.from_pretrained(checkpoint).is_fast
+    assert AutoModel.from_pretrained(checkpoint).config.hidden_size == 32
+    assert not list(folder.path.rglob("*.bin.index")) + list(folder.path.rglob("*.pkl")) + list(folder.path.rglob("*.pt"))
+
+
+def test_export_refuses_what_is_there_and_what_is_no_run(run: Path, folder: ModelFolder, tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="--force"):
+        export_run(run, folder.path, name="tiny")
+    with pytest.raises(ConfigError, match="marsad train"):
+        export_run(tmp_path, tmp_path / "out", name="x")
+
+
+def test_a_damaged_folder_is_named(folder: ModelFolder, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder.path, copy)
+    with (copy / "graph.bin").open("ab") as handle:
+        handle.write(b"x")
+    with pytest.raises(FolderError, match=r"graph\.bin"):
+        ModelFolder.open(copy)
+
+
+SCHEMAS = {
+    "entities only": '[[entity]]\nname = "PERS"\n[[entity]]\nname = "PLACE"\n',
+    "events only": '[[event]]\nname = "violence"\n[[event]]\nname = "calm"\n',
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_users_own_schema_goes_the_whole_way(name: str, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(SCHEMAS[name], encoding="utf-8")
+    schema = parse_schema(SCHEMAS[name])
+    labels = {"ACTOR": "PERS", "LOCATION": "PLACE"}
+    annotations = [
+        dataclasses.replace(
+            a,
+            entities=tuple(dataclasses.replace(e, label=labels[e.label]) for e in a.entities) if schema.entities else (),
+            events=tuple(dataclasses.replace(e, type="violence", roles={}) for e in a.events[:1]) if schema.events else (),
+        )
+        for a in gold()
+    ]
+    file = write_gold(tmp_path / "gold.jsonl", annotations)
+    tiny_encoder(tmp_path / "encoder")
+    config = TrainConfig(
+        base=str(tmp_path / "encoder"),
+        output=tmp_path / "run",
+        train=(str(file),),
+        dev=(str(file),),
+        schema=tmp_path / "own.toml",
+        epochs=2,
+        batch_rows=3,
+        window=60,
+        overlap=10,
+    )
+    result = train(config)
+    assert bool(result.dev.entities) == bool(schema.entities)
+    assert bool(result.dev.events) == bool(schema.events)
+    folder = export_run(tmp_path / "run", tmp_path / "model", name="own")
+    assert folder.schema.entity_labels == schema.entity_labels
+    found = predictions(Analyzer(Engine(folder)), [annotations[0].text])[0]
+    assert {e.label for e in found.entities} <= set(schema.entity_labels)
+    assert found.event_types.keys() <= set(schema.event_types)
+
+
+def test_data_paths_need_their_folder() -> None:
+    assert resolve("data:gold/x.jsonl", Path("/d")) == Path("/d/gold/x.jsonl")
+    assert resolve("labels/x.jsonl", None) == Path("labels/x.jsonl")
+    with pytest.raises(ValueError, match="--data"):
+        resolve("data:gold/x.jsonl", None)

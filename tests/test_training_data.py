@@ -1,0 +1,87 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from labels.errors import ConfigError, SchemaError
+from labels.iob import decode_tags
+from labels.schema import load_schema, parse_schema
+from labels.types import Annotation, Entity, Event, Span
+from tests.tiny import gold, tiny_encoder, write_gold
+from training.data import IGNORED, Collator, build_rows, encode_sentences, load_gold, load_tokenizer
+
+SCHEMA = load_schema()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory):
+    return load_tokenizer(str(tiny_encoder(tmp_path_factory.mktemp("enc"))))
+
+
+def test_rows_carry_every_entity_exactly(tokenizer) -> None:
+    annotations = gold()
+    rows, report = build_rows(annotations, tokenizer, SCHEMA, window=62, overlap=8)
+    assert len(rows) == len(annotations)
+    assert not report.faults
+    pieces = encode_sentences([a.text for a in annotations], tokenizer)
+    for annotation, row, cut in zip(annotations, rows, pieces, strict=True):
+        assert row["tags"][0] == row["tags"][-1] == IGNORED
+        found = decode_tags([SCHEMA.tags[t] for t in row["tags"][1:-1]], cut.offsets)
+        assert [(f.label, f.span) for f in found] == [(e.label, e.span) for e in annotation.entities]
+        assert {SCHEMA.event_types[i] for i, there in enumerate(row["types"]) if there} == annotation.event_types
+
+
+def test_windows_tile_the_tags_and_share_out_the_events(tokenizer) -> None:
+    annotation = gold()[1]
+    whole, _ = build_rows([annotation], tokenizer, SCHEMA, window=62, overlap=8)
+    rows, report = build_rows([annotation], tokenizer, SCHEMA, window=8, overlap=4)
+    assert report.windowed == 1
+    assert len(rows) > 2
+    asked = [tag for row in rows for tag in row["tags"] if tag != IGNORED]
+    assert asked == [tag for tag in whole[0]["tags"] if tag != IGNORED]  # each piece is asked exactly once, in order
+    clash = SCHEMA.event_types.index("armed_clash")
+    with_trigger = [row for row in rows if row["triggers"]]
+    assert with_trigger
+    assert all(row["types"][clash] == (1 if row["triggers"] else 0) for row in rows)
+
+
+def test_what_pieces_cannot_carry_is_counted(tokenizer) -> None:
+    text = "زار داعشي المدينة"
+    inside = Annotation("x", text, (Entity("a1", "ACTOR", Span(5, 7)),))  # within a word that pieces may not cut there
+    empty = Annotation("y", "\u200f", ())
+    rows, report = build_rows([inside, empty], tokenizer, SCHEMA, window=62, overlap=8)
+    assert len(rows) == 1
+    assert report.faults["sentence without pieces"] == 1
+    assert "'y'" in report.summary()
+    assert report.entities == 1
+
+
+def test_an_event_without_trigger_leaves_triggers_unasked(tokenizer) -> None:
+    annotation = dataclasses.replace(gold()[0], events=(Event("airstrike"),))
+    rows, _ = build_rows([annotation], tokenizer, SCHEMA, window=62, overlap=8)
+    assert rows[0]["triggers"] is None
+    batch = Collator(tokenizer.pad_token_id, len(SCHEMA.event_types))(rows)
+    assert bool((batch["triggers"] == IGNORED).all())
+    assert batch["types"].sum() == 1
+
+
+def test_collator_pads_and_masks(tokenizer) -> None:
+    rows, _ = build_rows(gold(), tokenizer, SCHEMA, window=62, overlap=8)
+    batch = Collator(tokenizer.pad_token_id, len(SCHEMA.event_types))(rows)
+    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+    assert torch.equal(batch["attention_mask"].sum(1), lengths)
+    assert bool((batch["tags"][batch["attention_mask"] == 0] == IGNORED).all())
+    assert bool((batch["triggers"][batch["attention_mask"] == 0] == IGNORED).all())
+
+
+def test_unknown_labels_are_refused_with_their_place(tmp_path: Path) -> None:
+    file = write_gold(tmp_path / "g.jsonl", gold())
+    other = parse_schema('[[entity]]\nname = "PERS"\n')
+    with pytest.raises(SchemaError, match=r"g\.jsonl:1: 'ACTOR'"):
+        load_gold([file], other)
+
+
+def test_a_base_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no tokenizer"):
+        load_tokenizer(str(tmp_path))
