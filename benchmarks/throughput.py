@@ -25,7 +25,8 @@ from serving.errors import EngineError
 
 ROUNDS = 7
 WARM_UP = 6  # documents
-MOST = 3000  # documents a round, however fast the model
+LEAST, MOST = 10, 3000  # documents a round, however slow or fast the model
+LEAST_SWEPT = 60  # enough pieces to fill the largest budget
 BUDGETS = (512, 1024, 2048, 4096, 8192, 16384)
 STAGES = ("split", "encode", "forward", "decode")
 
@@ -124,15 +125,22 @@ class Round:
 
 
 def measure(
-    arms: Sequence[Arm], source: Iterator[Document], counter: Engine, *, seconds: float, rounds: int, against: str | None
+    arms: Sequence[Arm],
+    source: Iterator[Document],
+    counter: Engine,
+    *,
+    seconds: float,
+    rounds: int,
+    least: int = LEAST,
+    against: str | None = None,
 ) -> list[Round]:
     """Every round gives all arms the same new documents, each time in another order. `against` names the arm whose
-    readings the others are compared with."""
+    readings the others are compared with. A slow model takes longer than `seconds`: a round has `least` documents."""
     warm = list(itertools.islice(source, WARM_UP))
     for arm in arms:
         arm.run(warm)
     cost = sum(_timed(arm, warm)[0] for arm in arms) / WARM_UP
-    size = max(2, min(MOST, round(seconds / rounds / cost)))
+    size = max(least, min(MOST, round(seconds / rounds / cost)))
     done = []
     for number in range(rounds):
         documents = list(itertools.islice(source, size))
@@ -258,7 +266,7 @@ def _report(given: argparse.Namespace) -> None:
     record: dict[str, Any] = {"model": folder.id, "machine": machine, "rounds": [asdict(each) for each in rounds]}
     if given.sweep:
         budgets = build_sweep(folder, given.threads, counter.precision)
-        swept = measure(budgets, source, counter, seconds=given.seconds, rounds=given.rounds, against=None)
+        swept = measure(budgets, source, counter, seconds=given.seconds, rounds=given.rounds, least=LEAST_SWEPT)
         click.echo(f"\nToken budget, {counter.precision}, {swept[0].documents} documents a round:\n")
         click.echo(speed_table(swept, [arm.name for arm in budgets], None))
         record["sweep"] = [asdict(each) for each in swept]

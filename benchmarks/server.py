@@ -1,0 +1,296 @@
+"""The real server from start to stop: seconds to ready, memory, requests a second and latency under parallel clients,
+each beside the framework's empty endpoint: `python -m benchmarks.server --model models/marsad-mini`"""
+
+import argparse
+import http.client
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import psutil
+
+from benchmarks.documents import documents_of
+from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.table import Spread, markdown_table, write_json
+from labels.errors import MarsadError
+from labels.folder import ModelFolder
+from labels.types import Document
+
+ROOT = Path(__file__).resolve().parent.parent
+CLIENTS = (1, 4, 16)
+ROUNDS = 3
+ARTICLES = 24  # different ones, so that no answer could come from a memory of the last
+MOST_SECONDS = 60.0  # of the whole run
+MOST_LOADED = 30.0  # of it under load
+STOPPING = 10.0
+EMPTY = "GET /livez"
+ARTICLE = "POST /analyze, one article"
+_WARM_UP = 0.3  # seconds of load that are not counted
+
+
+class ServerError(MarsadError):
+    """A server that does not start, or stops."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request and the answer it must get; None where any 200 will do."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    expected: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one kind of request did under one number of clients in one round; latencies in milliseconds."""
+
+    endpoint: str
+    clients: int
+    seconds: float
+    latencies: tuple[float, ...]
+    wrong: int
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies) / self.seconds
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Megabytes of all processes of the server: `resident` counts pages they share once for each, `proportional` once."""
+
+    processes: int
+    resident: float
+    proportional: float
+
+
+@contextmanager
+def server(model: Path, port: int, home: Path, threads: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    """`marsad serve` as a user starts it, and its end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MARSAD_", "BENTOML_"))}
+    environment |= {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    command = [sys.executable, "-m", "marsad", "serve", "--port", str(port), "--model", str(model.resolve())]
+    command += ["--threads", str(threads)] if threads is not None else []
+    with (home / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, limit: float) -> float:
+    """Seconds until /readyz says 200, from now."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < limit:
+        if process.poll() is not None:
+            raise ServerError(f"the server ended with code {process.returncode} before it was ready:\n{_end_of(log)}")
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            if ask(connection, Call("GET", "/readyz"))[0] == 200:
+                return time.perf_counter() - began
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.02)
+    raise ServerError(f"the server was not ready after {limit:.0f} seconds; give it an idle machine:\n{_end_of(log)}")
+
+
+def measure_memory(process: subprocess.Popen[bytes]) -> Memory:
+    """Of the process and all it started."""
+    parent = psutil.Process(process.pid)
+    tree = [parent, *parent.children(recursive=True)]
+    read = [each.memory_full_info() for each in tree]
+    resident = sum(each.rss for each in read) / 1e6
+    # Only Linux knows the proportional share.
+    return Memory(len(tree), resident, sum(getattr(each, "pss", each.uss) for each in read) / 1e6)
+
+
+def ask(connection: http.client.HTTPConnection, call: Call) -> tuple[int, bytes]:
+    """Status and body; the connection stays open."""
+    headers = {"Content-Type": "application/json"} if call.body is not None else {}
+    connection.request(call.method, call.path, call.body, headers)
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+def first_answers(port: int, documents: Sequence[Document]) -> list[Call]:
+    """Every article asked for once, alone: what it gets is what it must get from then on."""
+    calls = []
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    for document in documents:
+        body = json.dumps({"documents": [{"id": document.id, "text": document.text}]}, ensure_ascii=False).encode()
+        status, answer = ask(connection, Call("POST", "/analyze", body))
+        results = json.loads(answer).get("results", []) if status == 200 else []
+        if len(results) != 1 or results[0]["id"] != document.id or "error" in results[0]:
+            raise ServerError(f"document {document.id!r} was answered with {status}: {answer[:300]!r}")
+        calls.append(Call("POST", "/analyze", body, answer))
+    connection.close()
+    return calls
+
+
+def press(port: int, endpoint: str, calls: Sequence[Call], clients: int, seconds: float) -> Load:
+    """So many clients ask without pause, each on its own connection, each beginning with another article."""
+    latencies: list[list[float]] = [[] for _ in range(clients)]
+    wrong = [0] * clients
+    start = threading.Barrier(clients + 1)
+
+    def client(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.connect()
+        turn = itertools.cycle([*calls[number % len(calls) :], *calls[: number % len(calls)]])
+        start.wait()
+        end = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < end:
+            call = next(turn)
+            try:
+                status, answer = ask(connection, call)
+                right = status == 200 and call.expected in (None, answer)
+            except (OSError, http.client.HTTPException):
+                connection.close()  # opens again by itself with the next request
+                right = False
+            wrong[number] += not right
+            latencies[number].append(1000 * (time.perf_counter() - began))
+        connection.close()
+
+    threads = [threading.Thread(target=client, args=(number,), daemon=True) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    start.wait(timeout=30)
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return Load(endpoint, clients, time.perf_counter() - began, tuple(itertools.chain(*latencies)), sum(wrong))
+
+
+def measure_load(port: int, calls: Sequence[Call], seconds: float) -> list[Load]:
+    """Both endpoints in turn, in every round and at every number of clients."""
+    kinds = [(EMPTY, [Call("GET", "/livez")]), (ARTICLE, list(calls))]
+    slot = seconds / (ROUNDS * len(CLIENTS) * len(kinds))
+    loads = []
+    for clients in CLIENTS:
+        for endpoint, asked in kinds:
+            press(port, endpoint, asked, clients, _WARM_UP)
+        for number in range(ROUNDS):
+            for endpoint, asked in kinds if number % 2 == 0 else kinds[::-1]:
+                loads.append(press(port, endpoint, asked, clients, slot))
+    return loads
+
+
+def load_table(loads: Sequence[Load]) -> str:
+    """Requests a second: median and range of the rounds. Latencies: of all requests of all rounds. The ratio is that of
+    one round's empty requests to its articles."""
+    rows = []
+    for clients in CLIENTS:
+        of = {name: [each for each in loads if (each.endpoint, each.clients) == (name, clients)] for name in (EMPTY, ARTICLE)}
+        ratios = [empty.rate / article.rate for empty, article in zip(of[EMPTY], of[ARTICLE], strict=True)]
+        for name, measured in of.items():
+            waits = np.percentile(list(itertools.chain(*(each.latencies for each in measured))), [50, 95, 99])
+            share = Spread.of(ratios).show(1) if name == ARTICLE else "1"
+            wrong = sum(each.wrong for each in measured)
+            rate = Spread.of([each.rate for each in measured]).show()
+            rows.append([name, str(clients), rate, *(f"{wait:,.1f}" for wait in waits), share, str(wrong)])
+    return markdown_table(["request", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "empty / this", "wrong"], rows)
+
+
+def memory_table(ready: Memory, loaded: Memory) -> str:
+    rows = [
+        [when, str(each.processes), f"{each.resident:,.0f}", f"{each.proportional:,.0f}"]
+        for when, each in (("ready", ready), ("after load", loaded))
+    ]
+    return markdown_table(["memory", "processes", "resident MB", "MB, shared pages once"], rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
+    parser.add_argument("--seconds", type=float, default=24, help=f"under load, at most {MOST_LOADED:.0f} (24)")
+    parser.add_argument("--threads", type=int, help="of the server; all cores if not given")
+    parser.add_argument("--seed", type=int, default=1, help="of the invented documents (1)")
+    parser.add_argument("--output", type=Path, help="JSON of all figures")
+    given = parser.parse_args(arguments)
+    if not 0 < given.seconds <= MOST_LOADED:
+        parser.error(f"expected --seconds above 0 and at most {MOST_LOADED:.0f}")
+    try:
+        return _report(given)
+    except MarsadError as error:
+        click.echo(f"benchmarks.server: {error}", err=True)
+        return 2
+
+
+def _report(given: argparse.Namespace) -> int:
+    """0, or 1 where an answer was not the one it had to be."""
+    machine = describe_machine()
+    folder = ModelFolder.open(given.model)
+    documents = list(itertools.islice(documents_of(given.documents, given.seed), ARTICLES))
+    port = _free_port()
+    limit = MOST_SECONDS - given.seconds - STOPPING - 2 * len(CLIENTS) * _WARM_UP
+    with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), given.threads) as process:
+        ready = wait_until_ready(process, port, Path(home) / "server.log", limit)
+        at_ready = measure_memory(process)
+        calls = first_answers(port, documents)
+        loads = measure_load(port, calls, given.seconds)
+        after = measure_memory(process)
+    wrong = sum(each.wrong for each in loads)
+    size = sum(len(document.text) for document in documents) / len(documents)
+    click.echo("\n".join([f"## Server with {folder.id}", "", *machine_lines(machine), ""]))
+    click.echo(f"Ready {ready:.1f} s after the start. {len(documents)} articles of {size:,.0f} characters on average.\n")
+    click.echo(memory_table(at_ready, after) + "\n")
+    click.echo(load_table(loads))
+    if given.output is not None:
+        record: dict[str, Any] = {"model": folder.id, "machine": machine, "seconds_to_ready": ready}
+        record |= {
+            "memory": {"ready": asdict(at_ready), "after_load": asdict(after)},
+            "loads": [asdict(each) for each in loads],
+        }
+        write_json(given.output, record)
+    if wrong:
+        total = sum(len(each.latencies) for each in loads)
+        click.echo(f"benchmarks.server: {wrong} of {total} answers were not 200 or not equal to the first", err=True)
+    return int(wrong > 0)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """As an operator would; what does not go is killed, with what it started."""
+    if process.poll() is not None:
+        return
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(STOPPING)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for each in psutil.wait_procs(started, timeout=1)[1]:
+        each.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_of(log: Path) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
