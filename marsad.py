@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from labels import __version__
 from labels.errors import MarsadError
 
 VERBS = {
@@ -49,7 +50,7 @@ class _Verbs(click.Group):
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="marsad")
+@click.version_option(__version__, prog_name="marsad")
 @click.option("-v", "--verbose", is_flag=True, help="Say more of what is being done.")
 def cli(verbose: bool) -> None:
     """Marsad reads Arabic conflict news and says who did what to whom, and where."""

@@ -33,18 +33,17 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def machine_lines(machine: dict[str, Any]) -> list[str]:
-    """The machine as the opening lines of a report."""
+def machine_lines(machine: dict[str, Any], *, timed: bool = True) -> list[str]:
+    """The machine as the opening lines of a report; its load only where time was measured."""
     libraries = ", ".join(f"{name} {number}" for name, number in machine["libraries"].items())
     lines = [
         f"{machine['processor']}, {machine['cores']} cores ({', '.join(machine['instructions'])}), "
         f"{machine['memory_gb']} GB; {machine['system']}, Python {machine['python']}; {libraries}",
-        f"Load before the run: {machine['load']}",
     ]
-    if machine["busy"]:
-        lines.append(
-            "**The machine was busy with something else: take these figures as a lower bound, and the ratios with care.**"
-        )
+    if timed:
+        lines.append(f"Load before the run: {machine['load']}")
+    if timed and machine["busy"]:
+        lines.append("**The machine was busy with something else, which slows the ways unequally: no figure here holds.**")
     return lines
 
 

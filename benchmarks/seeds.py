@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -51,7 +52,8 @@ def run_seed(config: "TrainConfig", data: Path | None, gold: Mapping[str, Path])
     trained = not is_done(config, data)
     if trained:
         logger.info("seed %d: training into %s", config.seed, folder)
-        train(config, data)
+        with redirect_stdout(sys.stderr):  # the Trainer prints its log; here standard output is the report
+            train(config, data)
     else:
         logger.info("seed %d: %s is of this configuration and data, not trained again", config.seed, folder)
     schema = load_schema(config.schema)
@@ -72,20 +74,22 @@ def is_done(config: "TrainConfig", data: Path | None) -> bool:
     """Whether the output folder holds a finished run of this very configuration, these very data files, and a base that
     has not been made anew since."""
     from training.finetune import RUN_RECORD, resolve
+    from training.provenance import entries_of, read_provenance
 
     file = config.output / RUN_RECORD
     if not file.is_file():
         return False
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        known, hashes = record["config"], {item["sha256"] for item in record["data"]}
-    except (ValueError, KeyError, TypeError):
+        known = json.loads(file.read_text(encoding="utf-8"))["config"]
+    except (ValueError, KeyError, TypeError):  # cut short, or of another version
         return False
+    base = Path(config.base)
     wanted = json.loads(json.dumps(asdict(config), default=str))
-    files = [resolve(path, data) for path in (*config.train, *config.dev)]
-    written = file.stat().st_mtime
-    newer = [weights for weights in Path(config.base).glob("*.safetensors") if weights.stat().st_mtime > written]
-    return bool(known == wanted and hashes == {hash_file(path) for path in files} and not newer)
+    files = {stage: [resolve(path, data) for path in paths] for stage, paths in (("train", config.train), ("dev", config.dev))}
+    expected = [*read_provenance(base), *(entry for stage, paths in files.items() for entry in entries_of(stage, paths))]
+    seen = {tuple(entry.items()) for entry in read_provenance(config.output)}
+    newer = [weights for weights in base.glob("*.safetensors") if weights.stat().st_mtime > file.stat().st_mtime]
+    return bool(known == wanted and seen == {tuple(entry.items()) for entry in expected} and not newer)
 
 
 def collapsed(results: Sequence[SeedResult]) -> list[str]:
@@ -164,7 +168,7 @@ def _report(given: argparse.Namespace) -> None:
         output = config.output.with_name(f"{config.output.name}-s{seed}")
         results.append(run_seed(replace(config, seed=seed, output=output), given.data, gold))
     warnings = collapsed(results)
-    lines = [f"## {config.output.name}, seeds {', '.join(map(str, given.seeds))}", "", *machine_lines(machine), ""]
+    lines = [f"## {config.output.name}, seeds {', '.join(map(str, given.seeds))}", "", *machine_lines(machine, timed=False), ""]
     lines += [seed_table(results), *([""] if warnings else []), *(f"**Warning: {line}**" for line in warnings)]
     text = "\n".join(lines) + "\n"
     click.echo(text, nl=False)

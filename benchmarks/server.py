@@ -5,6 +5,7 @@ import argparse
 import http.client
 import itertools
 import json
+import math
 import os
 import socket
 import subprocess
@@ -67,7 +68,8 @@ class Load:
 
     @property
     def rate(self) -> float:
-        return len(self.latencies) / self.seconds
+        """Right answers a second: a wrong one may come faster."""
+        return (len(self.latencies) - self.wrong) / self.seconds
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, lim
     while time.perf_counter() - began < limit:
         if process.poll() is not None:
             raise ServerError(f"the server ended with code {process.returncode} before it was ready:\n{_end_of(log)}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             if ask(connection, Call("GET", "/readyz"))[0] == 200:
                 return time.perf_counter() - began
         except (OSError, http.client.HTTPException):
@@ -135,7 +137,7 @@ def first_answers(port: int, documents: Sequence[Document]) -> list[Call]:
     calls = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for document in documents:
-        body = json.dumps({"documents": [{"id": document.id, "text": document.text}]}, ensure_ascii=False).encode()
+        body = json.dumps({"documents": [{"id": document.id, "text": document.text}]}).encode()
         status, answer = ask(connection, Call("POST", "/analyze", body))
         results = json.loads(answer).get("results", []) if status == 200 else []
         if len(results) != 1 or results[0]["id"] != document.id or "error" in results[0]:
@@ -153,7 +155,6 @@ def press(port: int, endpoint: str, calls: Sequence[Call], clients: int, seconds
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.connect()
         turn = itertools.cycle([*calls[number % len(calls) :], *calls[: number % len(calls)]])
         start.wait()
         end = time.perf_counter() + seconds
@@ -199,7 +200,8 @@ def load_table(loads: Sequence[Load]) -> str:
     rows = []
     for clients in CLIENTS:
         of = {name: [each for each in loads if (each.endpoint, each.clients) == (name, clients)] for name in (EMPTY, ARTICLE)}
-        ratios = [empty.rate / article.rate for empty, article in zip(of[EMPTY], of[ARTICLE], strict=True)]
+        pairs = zip(of[EMPTY], of[ARTICLE], strict=True)
+        ratios = [empty.rate / article.rate if article.rate else math.inf for empty, article in pairs]
         for name, measured in of.items():
             waits = np.percentile(list(itertools.chain(*(each.latencies for each in measured))), [50, 95, 99])
             share = Spread.of(ratios).show(1) if name == ARTICLE else "1"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from labels.findings import Finding, RawRecord, read_raw
+from labels.records import EVENT_KEYS
 from labels.schema import LabelSchema
 from labels.types import Span
 
-_EVENT_KEYS = frozenset({"type", "trigger", "score", "sentence", "id", "text"})  # all others are roles
 _SURFACE_KEYS = ("text", "surface")  # either may repeat what a span covers
 _PROCLITICS = "وفبكل"
 _SHORTEST_NAME = 3  # letters that must be left behind a proclitic
@@ -97,7 +97,7 @@ def _check_events(record: RawRecord, schema: LabelSchema, labels: Mapping[str, A
                 yield record.warning(
                     field, f"the same type and trigger as {first}", "one event gets one label: keep one of the two"
                 )
-        for role in (key for key in item if key not in _EVENT_KEYS):
+        for role in (key for key in item if key not in EVENT_KEYS):
             yield from _check_role(record, f"{field}.{role}", role, item[role], schema=schema, labels=labels)
 
 

@@ -41,8 +41,8 @@ SERVED = (SCHEMA, DECODING, TOKENIZER, GRAPH, GRAPH_WEIGHTS)
 @dataclass(frozen=True)
 class Manifest:
     """What a reader must know before opening the rest. `window` and `overlap` are in pieces, [CLS] and [SEP] not
-    counted; `data` names each training file with its hash and size; `metrics` are those of the splits it was measured
-    on; `files` maps each file's path to its sha256."""
+    counted; `data` names each file the weights have seen, with its stage and hash; `metrics` are those of the splits it
+    was measured on; `files` maps each file's path to its sha256."""
 
     name: str
     schema_fingerprint: str

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 from labels.errors import RecordError
 from labels.types import Annotation, Document, Entity, Event, Failure, Prediction, Span
 
-_EVENT_KEYS = {"type", "trigger", "score", "sentence"}
+EVENT_KEYS = frozenset({"type", "trigger", "score", "sentence", "id", "text"})
+"""Keys of an event record that are not roles."""
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -103,7 +104,9 @@ def parse_prediction(record: Mapping[str, Any], where: str) -> Prediction | Fail
         if not isinstance(error, dict):
             _wrong(where, "error", "an object", error)
         return Failure(record.get("id"), _text(error, "code", where), _text(error, "message", where))
-    types = record.get("event_types", {})
+    types = record.get("event_types")
+    if types is None:  # an annotation read as a prediction: its events say it
+        types = {item.get("type"): item.get("score", 1.0) for item in _objects(record, "events", where)}
     if not isinstance(types, dict) or not all(type(value) in {int, float} for value in types.values()):
         _wrong(where, "event_types", "an object of type to score", types)
     return Prediction(
@@ -191,7 +194,7 @@ def _event(item: Mapping[str, Any], text: str | None, where: str) -> Event:
         _wrong(where, "trigger", "[start, end] or null", trigger)
     roles = {}
     for key, value in item.items():
-        if key in _EVENT_KEYS:
+        if key in EVENT_KEYS:
             continue
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             _wrong(where, key, "a list of entity ids", value)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from labels import __version__
 from labels.folder import ModelFolder
 from labels.records import failure_record, prediction_record
 from labels.schema import EntityLabel, EventType, Role
@@ -62,8 +63,9 @@ async def _openapi_page(_: Request) -> Response:
     return JSONResponse(openapi())
 
 
-# Mounted before BentoML adds its own /docs.json, which knows neither GET routes nor our errors.
-_pages = Starlette(routes=[Route("/model", _model_page), Route("/docs.json", _openapi_page)])
+# Mounted before BentoML adds its own: its /docs.json knows neither GET routes nor our errors, and its page at / has the
+# browser report the visit to others.
+_pages = Starlette(routes=[Route("/", _openapi_page), Route("/model", _model_page), Route("/docs.json", _openapi_page)])
 
 
 @bentoml.asgi_app(_pages)
@@ -125,7 +127,7 @@ def openapi() -> dict[str, Any]:
     """BentoML's description of the service, with the GET routes and the errors as they are."""
     spec: dict[str, Any] = json.loads(json.dumps(_service.openapi_spec.asdict()))
     # In place of BentoML's advertisement and the address of its makers, who do not answer for this service.
-    spec["info"] = {"title": "Marsad", "version": spec["info"]["version"], "description": _service.inner.__doc__}
+    spec["info"] = {"title": "Marsad", "version": __version__, "description": _service.inner.__doc__}
     schemas: dict[str, Any] = {}
     for shape in (AnalyzeRequest, AnalyzeResponse, ErrorResponse, ModelOut):
         described = shape.model_json_schema(ref_template="#/components/schemas/{model}")

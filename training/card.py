@@ -31,9 +31,9 @@ def model_card(manifest: Manifest, schema: LabelSchema, reports: Mapping[str, Ma
         "",
         "## Data it has seen",
         "",
-        "| file | sha256 |",
-        "| --- | --- |",
-        *(f"| {item['file']} | `{item['sha256'][:16]}` |" for item in manifest.data),
+        "| stage | file | sha256 |",
+        "| --- | --- | --- |",
+        *(f"| {item['stage']} | {item['file']} | `{item['sha256'][:16]}` |" for item in manifest.data),
         "",
         "What these files are, and under which licences, is in docs/data.md of the project.",
     ]
@@ -50,8 +50,8 @@ def model_card(manifest: Manifest, schema: LabelSchema, reports: Mapping[str, Ma
         "",
         "## Limits",
         "",
-        "Trained on news of 2006 to 2017 from a handful of newspapers and agencies; dialect, social media and other domains "
-        "were not measured. It reports what a text says, not what happened: claims, errors and propaganda come through. "
+        "Trained on news from a handful of newspapers and agencies, the dated part of it from 2006 to 2017; dialect, social media "
+        "and other domains were not measured. It reports what a text says, not what happened: claims, errors and propaganda come through. "
         "Names of persons are labelled; do not use it to single out people. Scores are calibrated on the dev split only.",
     ]
     return "\n".join(lines) + "\n"

@@ -119,12 +119,13 @@ def build_rows(
         for entity, misfit in tagging.misfits:
             report.add(misfit.value, f"{entity.span.of(annotation.text)!r} in {annotation.id}")
         for span, owned in zip(windows, owned_parts(windows), strict=True):
-            tags = [tag_ids[tagging.tags[i]] if owned.start <= i < owned.end else IGNORED for i in range(span.start, span.end)]
+            asked = owned if tag_ids else Span(len(pieces.ids), len(pieces.ids) + 1)  # no entity labels: nothing is asked
+            tags = [tag_ids[tagging.tags[i]] if asked.start <= i < asked.end else IGNORED for i in range(span.start, span.end)]
             types, triggers = _events_of(annotation, pieces, span, schema, alone=len(windows) == 1)
             rows.append(
                 {
                     "input_ids": [tokenizer.cls_token_id, *pieces.ids[span.start : span.end], tokenizer.sep_token_id],
-                    "tags": [IGNORED, *(tags if tag_ids else [IGNORED] * len(tags)), IGNORED],
+                    "tags": [IGNORED, *tags, IGNORED],
                     "types": types,
                     "triggers": triggers,
                 }

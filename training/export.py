@@ -6,7 +6,6 @@ import logging
 import shutil
 import warnings
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from labels import __version__
 from labels.errors import ConfigError, FolderError
 from labels.folder import (
     CARD,
@@ -36,6 +36,7 @@ from labels.schema import load_schema
 from training.card import model_card
 from training.finetune import RUN_RECORD
 from training.model import HEADS, JointModel, load_joint
+from training.provenance import PROVENANCE, read_provenance
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +92,9 @@ def export_run(
         window=record["config"]["window"],
         overlap=record["config"]["overlap"],
         base=Path(record["config"]["base"]).name if Path(record["config"]["base"]).exists() else record["config"]["base"],
-        data=tuple(record["data"]),
+        data=tuple(read_provenance(run)),
         metrics={split: _headline(report) for split, report in metrics.items()},
-        marsad_version=version("marsad"),
+        marsad_version=__version__,
     )
     (partial / CARD).write_text(model_card(manifest, schema, metrics), encoding="utf-8")
     write_manifest(partial, manifest)
@@ -156,7 +157,7 @@ def largest_difference(model: JointModel, graph: Path) -> float:
 
 def _write_checkpoint(run: Path, target: Path) -> None:
     """What to fine-tune from: the encoder as `AutoModel` loads it and the heads, in 16 bits; tokenizer files."""
-    for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+    for file in ("config.json", "tokenizer.json", "tokenizer_config.json", PROVENANCE):
         shutil.copyfile(run / file, target / file)
     for file in ("model.safetensors", HEADS):
         tensors = {name: value.half().contiguous() for name, value in load_file(run / file).items()}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
 
 from labels.decode import DecodingRules
-from labels.folder import SCHEMA, hash_file, write_rules
+from labels.folder import SCHEMA, write_rules
 from labels.schema import DEFAULT_SCHEMA, LabelSchema, load_schema
 from labels.types import Annotation
 from training.calibrate import set_rules
@@ -21,6 +21,7 @@ from training.metrics import Evaluation, evaluate
 from training.model import JointModel, LossWeights, joint_loss, load_encoder, load_joint, save_joint
 from training.precision import autocast_dtype
 from training.predict import decode_sentence, score_sentences
+from training.provenance import entries_of, read_provenance, write_provenance
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +204,9 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     tokenizer.save_pretrained(folder)
     (folder / SCHEMA).write_text(schema.text, encoding="utf-8")
     write_rules(folder, rules)
-    _write_record(config, result, [*train_files, *dev_files], alignment)
+    seen = [*read_provenance(Path(config.base)), *entries_of("train", train_files), *entries_of("dev", dev_files)]
+    write_provenance(folder, seen)
+    _write_record(config, result, alignment)
     return TrainResult(config.output, result, rules, alignment)
 
 
@@ -246,11 +249,10 @@ def _positive_weight(rows: Sequence[dict[str, Any]], cap: float) -> Tensor | Non
     return ((len(rows) - present) / present.clamp(min=1)).sqrt().clamp(1.0, max(1.0, cap))
 
 
-def _write_record(config: TrainConfig, dev: Evaluation, files: Sequence[Path], alignment: AlignmentReport) -> None:
+def _write_record(config: TrainConfig, dev: Evaluation, alignment: AlignmentReport) -> None:
     """What export puts into the manifest, and what a reader of the run wants to know."""
     record = {
         "config": asdict(config),
-        "data": [{"file": path.name, "sha256": hash_file(path)} for path in files],
         "alignment": {"summary": alignment.summary(), "faults": dict(alignment.faults)},
         "dev": asdict(dev),
     }

@@ -26,6 +26,7 @@ from training.embeddings import word2vec_embeddings
 from training.initialization import position_width, start_from_neighbours
 from training.precision import autocast_dtype
 from training.pretrain_data import PieceRows, TextSource, encode_texts, iter_paragraphs
+from training.provenance import entries_of, write_provenance
 from training.tokenizer import SPECIAL_PIECES, piece_id, save_tokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ def pretrain(config: PretrainConfig, texts: Path) -> Path:
         pass
     model.float().save_pretrained(config.output)
     save_tokenizer(tokenizer, config.output, config.encoder.max_pieces)
+    write_provenance(config.output, entries_of("pretrain", [texts / source.file for source in config.texts]))
     return config.output
 
 
