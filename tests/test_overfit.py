@@ -84,7 +84,10 @@ def test_same_alone_and_together_and_twice(analyzer: Analyzer) -> None:
 
 def test_manifest_says_where_it_comes_from(folder: ModelFolder) -> None:
     manifest = json.loads((folder.path / MANIFEST).read_text(encoding="utf-8"))
-    assert [(item["stage"], item["file"]) for item in manifest["data"]] == [("train", "gold.jsonl"), ("dev", "gold.jsonl")]
+    assert [(item["stage"], item["file"]) for item in manifest["data"]] == [
+        ("train", f"{folder.path.parent.name}/gold.jsonl"),
+        ("dev", f"{folder.path.parent.name}/gold.jsonl"),
+    ]
     assert len(manifest["data"][0]["sha256"]) == 64
     assert (folder.path / "checkpoint" / "provenance.json").is_file()
     assert manifest["metrics"]["dev"]["entities_micro_f1"]["value"] == 1.0

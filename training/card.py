@@ -50,9 +50,10 @@ def model_card(manifest: Manifest, schema: LabelSchema, reports: Mapping[str, Ma
         "",
         "## Limits",
         "",
-        "Trained on news from a handful of newspapers and agencies, the dated part of it from 2006 to 2017; dialect, social media "
-        "and other domains were not measured. It reports what a text says, not what happened: claims, errors and propaganda come through. "
-        "Names of persons are labelled; do not use it to single out people. Scores are calibrated on the dev split only.",
+        "Trained on news from a handful of newspapers and agencies, the dated part of it from 2006 to 2017; dialect, social "
+        "media and other domains were not measured. It reports what a text says, not what happened: claims, errors and "
+        "propaganda come through. Names of persons are labelled; do not use it to single out people. Scores are calibrated "
+        "on the dev split only.",
     ]
     return "\n".join(lines) + "\n"
 

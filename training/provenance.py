@@ -11,8 +11,9 @@ PROVENANCE = "provenance.json"
 
 
 def entries_of(stage: str, files: Iterable[Path]) -> list[dict[str, str]]:
-    """One entry a file: `stage` is pretrain, train or dev."""
-    return [{"stage": stage, "file": path.name, "sha256": hash_file(path)} for path in files]
+    """One entry a file: `stage` is pretrain, train or dev; `file` has its folder's name, which tells one train.jsonl from
+    another, and no more of the path, which is the machine's own."""
+    return [{"stage": stage, "file": "/".join(path.parts[-2:]), "sha256": hash_file(path)} for path in files]
 
 
 def read_provenance(folder: Path) -> list[dict[str, str]]:
