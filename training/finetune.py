@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from labels.decode import DecodingRules
 from labels.folder import SCHEMA, write_rules
@@ -116,6 +116,9 @@ class _JointTrainer(Trainer):
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.measure().items()}
         self.log(metrics)
+        logger.info(
+            "epoch %.0f: %s", self.state.epoch or 0, ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        )
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -181,7 +184,10 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     rows, alignment = build_rows(gold, tokenizer, schema, window=config.window, overlap=config.overlap)
     logger.info("training data: %s", alignment.summary())
     model = JointModel(
-        load_encoder(config.base), n_tags=len(schema.tags), n_types=len(schema.event_types), dropout=config.dropout
+        load_encoder(config.base, config.dropout),
+        n_tags=len(schema.tags),
+        n_types=len(schema.event_types),
+        dropout=config.dropout,
     )
     trainer = _JointTrainer(
         joint=model,
@@ -193,6 +199,7 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
         positive_weight=_positive_weight(rows, config.loss.positive_cap),
         measure=_DevMeasure(model, tokenizer, dev, schema, config),
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to standard output, where the report goes
     trainer.train()
     model.float().eval()
     scores = score_sentences(model, tokenizer, [a.text for a in dev], window=config.window, overlap=config.overlap)

@@ -96,12 +96,16 @@ def joint_loss(
     return total
 
 
-def load_encoder(base: str) -> nn.Module:
-    """Any BERT that `AutoModel` loads, by path or hub id, without code from the hub; its pooler is not wanted."""
+def load_encoder(base: str, dropout: float | None = None) -> nn.Module:
+    """Any BERT that `AutoModel` loads, by path or hub id, without code from the hub; its pooler is not wanted. `dropout`
+    takes the place of what the base was pre-trained with: ours without any, which on little gold learns it by heart."""
     if not Path(base).exists() and base.startswith((".", "/", "runs/", "models/")):
         raise ConfigError(f"base {base!r} is no folder; pre-train it first (marsad pretrain) or name a hub id")
     try:
         config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if dropout is not None and hasattr(config, name):
+                setattr(config, name, dropout)
         encoder = AutoModel.from_pretrained(base, config=config, trust_remote_code=False, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise ConfigError(f"base {base!r} cannot be loaded as an encoder: {error}") from error
