@@ -2,7 +2,6 @@ import logging
 from itertools import pairwise
 
 import pytest
-from folders import ENTITIES_ONLY, EVENTS_ONLY, WINDOW, make_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from labels.decode import ScoredSpan
 from labels.types import Document, Failure, Prediction, Span
 from serving.analyzer import Analyzer
 from serving.engine import Engine
+from tests.folders import ENTITIES_ONLY, EVENTS_ONLY, WINDOW, make_folder
 
 AIRSTRIKE = 1 / (1 + 2.718281828459045**-3)
 

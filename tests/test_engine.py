@@ -2,13 +2,13 @@ import threading
 
 import numpy as np
 import pytest
-from folders import ENTITIES_ONLY, EVENT_LOGIT, EVENTS_ONLY, TAG_OF, WINDOW, make_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from labels.folder import GRAPH, GRAPH_WEIGHTS, SCHEMA, TOKENIZER, ModelFolder, write_manifest
 from serving.engine import Engine, plan_batches
 from serving.errors import EngineError
+from tests.folders import ENTITIES_ONLY, EVENT_LOGIT, EVENTS_ONLY, TAG_OF, WINDOW, make_folder
 
 
 @pytest.fixture(scope="module")

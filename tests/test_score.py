@@ -3,7 +3,6 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from folders import make_folder
 
 import serving.batch.score
 from labels.types import Document, Failure
@@ -13,6 +12,7 @@ from serving.batch.readers import Source
 from serving.batch.score import Summary, score_rows
 from serving.cli import score
 from serving.engine import Engine
+from tests.folders import make_folder
 
 
 @pytest.fixture(scope="module")

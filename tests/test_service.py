@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from folders import make_folder
 
 from serving.door import Door
 from serving.errors import SettingsError
 from serving.settings import Settings, warn_of_unknown, workers_from_environment
 from serving.wire import AnalyzeResponse, ErrorResponse, ModelOut
+from tests.folders import make_folder
 
 START = "from serving.cli import serve; serve()"
 MAX_DOCUMENTS, MAX_BODY, MAX_CHARACTERS = 32, 4_000_000, 300_000

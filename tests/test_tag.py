@@ -3,7 +3,6 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from folders import make_folder
 from rich.console import Console
 
 from labels.types import Document, Span
@@ -11,6 +10,7 @@ from serving.analyzer import Analyzer
 from serving.cli import tag
 from serving.engine import Engine
 from serving.terminal import paint, plain, show
+from tests.folders import make_folder
 
 TEXT = "شنت طائرات غارة على داعش في الموصل. قال الجيش الليبي: نعم"
 
