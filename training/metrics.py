@@ -1,7 +1,8 @@
 """What a set of predictions scores against gold: counts per record, then precision, recall, F1 and intervals.
 
-Entities are judged strictly: label and both borders. Event types are judged per record. The figures for entities come
-from seqeval (strict, IOB2); the counts kept here give the same figures (a test compares them) and make resampling cheap.
+Entities are judged strictly: label and both borders. Event types are judged per record. The figures for entities are those
+of seqeval (strict, IOB2), which a property test compares with them; counts per record are kept because resampling a thousand
+times is cheap with them.
 """
 
 from collections.abc import Mapping, Sequence
