@@ -1,7 +1,7 @@
 """A start for the encoder's piece embeddings: word2vec over the same pieces, learnt in a minute.
 
 From a random start a small BERT spends its first millions of pieces finding out which pieces are alike; this is
-what word2vec finds at a hundredth of the cost (figures in docs/training.md).
+what word2vec finds at a hundredth of the cost.
 """
 
 import logging
