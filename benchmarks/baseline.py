@@ -1,11 +1,11 @@
-"""The same model as a plain script would run it: torch and transformers in 32 bits, from the checkpoint of the model
+"""The same model as a plain script would run it: torch and transformers in 32 bits, with the weights of the model
 folder. Needs torch; nothing else in the benchmarks imports it before asking for a baseline."""
 
 from collections.abc import Sequence
 
 import torch
 
-from labels.folder import CHECKPOINT, ModelFolder
+from labels.folder import ModelFolder
 from labels.sentences import split_sentences
 from labels.types import Annotation, Document, Prediction, Span
 from training.data import load_tokenizer
@@ -22,9 +22,8 @@ class PlainTorch:
             torch.set_num_threads(threads)
         self.schema, self.rules, self.manifest = folder.schema, folder.rules, folder.manifest
         self.batch_rows = batch_rows
-        checkpoint = folder.path / CHECKPOINT
-        self.model = load_joint(checkpoint, n_tags=len(self.schema.tags), n_types=len(self.schema.event_types))
-        self.tokenizer = load_tokenizer(str(checkpoint))
+        self.model = load_joint(folder.path, n_tags=len(self.schema.tags), n_types=len(self.schema.event_types))
+        self.tokenizer = load_tokenizer(str(folder.path))
 
     def run(self, documents: Sequence[Document]) -> list[tuple[int, Span, Prediction]]:
         """The document's index, the sentence and what was read in it, with offsets that count from its start."""

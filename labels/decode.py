@@ -1,19 +1,17 @@
 """Scores to entities and event types. Pure, and the same code in evaluation and in serving."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from labels.borders import is_mark, name_starts
 from labels.errors import AlignmentError
 from labels.iob import Offsets, decode_tags
 from labels.types import Span
 
 Scores = npt.NDArray[np.float32]
-
-_TATWEEL = "\u0640"
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,20 @@ class ScoredSpan:
     score: float
 
 
-def decode_entities(
-    scores: Scores, tags: Sequence[str], offsets: Offsets, text: str, temperature: float = 1.0
+def decode_entities(  # noqa: PLR0917
+    scores: Scores,
+    tags: Sequence[str],
+    offsets: Offsets,
+    text: str,
+    temperature: float = 1.0,
+    borders: Scores | None = None,
 ) -> list[ScoredSpan]:
-    """The best legal IOB2 tag sequence of `scores` `(pieces, tags)` as spans of `text`, which `offsets` point into."""
+    """The best legal IOB2 tag sequence of `scores` `(pieces, tags)` as spans of `text`, which `offsets` point into.
+    `borders` `(pieces, letters)` say how many proclitic letters stand before a name in its first piece."""
     if scores.shape != (len(offsets), len(tags)):
         raise AlignmentError(f"scores of shape {scores.shape} for {len(offsets)} pieces and {len(tags)} tags")
+    if borders is not None and (borders.ndim != 2 or len(borders) != len(offsets) or not borders.shape[1]):
+        raise AlignmentError(f"border scores of shape {borders.shape} for {len(offsets)} pieces")
     textual = [i for i, (start, end) in enumerate(offsets) if start < end]
     if not textual:
         return []
@@ -60,8 +66,19 @@ def decode_entities(
         score = float(np.exp(np.mean([log_probs[i, path[i]] for i in pieces])))
         grown = grow_over_marks(tagged.span, text)
         following = spans[rank + 1].span.start if rank + 1 < len(spans) else grown.end
-        found.append(ScoredSpan(tagged.label, Span(grown.start, min(grown.end, following)), score))
+        whole = Span(grown.start, min(grown.end, following))
+        if borders is not None:
+            first = textual[tagged.first]
+            whole = mend_start(whole, offsets[first], borders[first], text)
+        found.append(ScoredSpan(tagged.label, whole, score))
     return found
+
+
+def mend_start(span: Span, piece: tuple[int, int], scores: Scores, text: str) -> Span:
+    """Take off the proclitics that a name's first piece begins with: as many letters as score highest in `scores`
+    `(letters,)` among the counts that the piece allows. What is left is never empty and begins within the piece."""
+    starts = [start for start in name_starts(piece, text) if start < span.end]
+    return Span(starts[int(scores[: len(starts)].argmax())], span.end) if starts else span
 
 
 def best_legal_path(log_probs: Scores, tags: Sequence[str]) -> list[int]:
@@ -87,7 +104,7 @@ def grow_over_marks(span: Span, text: str) -> Span:
     """Take in the diacritics and tatweel that follow the last letter: a tokenizer that drops them ends its piece before
     them, but they belong to the name as written."""
     end = span.end
-    while end < len(text) and (text[end] == _TATWEEL or unicodedata.category(text[end]) == "Mn"):
+    while end < len(text) and is_mark(text[end]):
         end += 1
     return Span(span.start, end)
 

@@ -4,9 +4,9 @@ manifest.json            what this is, where it comes from, what it scores, the 
 schema.toml              the labels, in the order of the outputs
 decoding.json            thresholds and temperatures, set on dev
 tokenizer.json           the tokenizer, normalisation and clitic splitting included
-graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, tag scores and event scores out
+graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, tag, event and border scores out
 README.md                the model card
-checkpoint/              config.json, model.safetensors, tokenizer files: what to fine-tune from
+checkpoint/              config.json and tokenizer files: with the graph's weights, what to fine-tune from
 """
 
 import hashlib
@@ -34,6 +34,7 @@ CHECKPOINT = "checkpoint"
 INPUT_IDS, INPUT_MASK = "input_ids", "attention_mask"  # (rows, pieces), int64
 TAG_SCORES = "tag_scores"  # (rows, pieces, tags), float32; absent without entity labels
 EVENT_SCORES = "event_scores"  # (rows, types), float32; absent without event types
+BORDER_SCORES = "border_scores"  # (rows, pieces, letters), float32; absent where the tokenizer's pieces carry every border
 
 SERVED = (SCHEMA, DECODING, TOKENIZER, GRAPH, GRAPH_WEIGHTS)
 
@@ -42,7 +43,8 @@ SERVED = (SCHEMA, DECODING, TOKENIZER, GRAPH, GRAPH_WEIGHTS)
 class Manifest:
     """What a reader must know before opening the rest. `window` and `overlap` are in pieces, [CLS] and [SEP] not
     counted; `data` names each file the weights have seen, with its stage and hash; `metrics` are those of the splits it
-    was measured on; `files` maps each file's path to its sha256."""
+    was measured on; `files` maps each file's path to its sha256. `pad_id` fills up short rows: encoders of RoBERTa's kind
+    count positions by it; folders written before it was recorded are padded with 0, as BERT is."""
 
     name: str
     schema_fingerprint: str
@@ -53,6 +55,7 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     marsad_version: str = ""
+    pad_id: int = 0
     format_version: int = FORMAT_VERSION
 
 
@@ -147,4 +150,6 @@ def _sound(manifest: Manifest) -> Manifest:
     window, overlap = manifest.window, manifest.overlap
     if type(window) is not int or type(overlap) is not int or not 0 <= overlap < window:
         raise ValueError(f"expected whole numbers with 0 <= overlap < window, found overlap {overlap!r} and window {window!r}")
+    if type(manifest.pad_id) is not int or manifest.pad_id < 0:
+        raise ValueError(f"expected `pad_id` to be a piece id, found {manifest.pad_id!r}")
     return manifest

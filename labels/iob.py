@@ -1,9 +1,10 @@
 """Entity spans as IOB2 tags over pieces, and back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from labels.borders import name_starts
 from labels.errors import AlignmentError
 from labels.types import Entity, Span
 
@@ -21,17 +22,25 @@ class Misfit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tagging:
-    """One tag a piece, and the entities these tags do not carry exactly."""
+    """One tag a piece, and the entities that tags do not carry exactly. `borders` maps the first piece of each tagged
+    entity to the number of proclitic letters that stand in it before the name: mostly none; `proclitic` are the
+    entities where there are some."""
 
     tags: tuple[str, ...]
     misfits: tuple[tuple[Entity, Misfit], ...]
+    borders: Mapping[int, int] = field(default_factory=dict)
+    proclitic: tuple[Entity, ...] = ()
 
 
-def encode_tags(entities: Sequence[Entity], offsets: Offsets) -> Tagging:
+def encode_tags(entities: Sequence[Entity], offsets: Offsets, text: str | None = None) -> Tagging:
     """Tag every piece that an entity touches. An entity whose border lies inside a piece is tagged all the same (the
-    nearest the pieces allow) and named among the misfits; one whose pieces are taken or that has none is left out."""
+    nearest the pieces allow) and named among the misfits; one whose pieces are taken or that has none is left out.
+    With `text`, which the trimmed offsets point into, the proclitic letters in a name's first piece are counted, and
+    where they account for the border it is no misfit."""
     tags = ["O"] * len(offsets)
     misfits: list[tuple[Entity, Misfit]] = []
+    borders: dict[int, int] = {}
+    proclitic: list[Entity] = []
     for entity in sorted(entities, key=lambda e: e.span):
         touched = [i for i, (start, end) in enumerate(offsets) if max(start, entity.span.start) < min(end, entity.span.end)]
         if not touched:
@@ -40,11 +49,18 @@ def encode_tags(entities: Sequence[Entity], offsets: Offsets) -> Tagging:
         if any(tags[i] != "O" for i in touched):
             misfits.append((entity, Misfit.SHARED_PIECE))
             continue
-        if offsets[touched[0]][0] < entity.span.start or offsets[touched[-1]][1] > entity.span.end:
+        first = touched[0]
+        starts = [offsets[first][0]] if text is None else name_starts(offsets[first], text)
+        letters = starts.index(entity.span.start) if entity.span.start in starts else 0
+        if starts[letters] < entity.span.start or offsets[touched[-1]][1] > entity.span.end:
             misfits.append((entity, Misfit.INSIDE_PIECE))
+        elif letters:
+            proclitic.append(entity)
+        if starts[letters] >= entity.span.start:
+            borders[first] = letters
         for rank, i in enumerate(touched):
             tags[i] = f"{'I' if rank else 'B'}-{entity.label}"
-    return Tagging(tuple(tags), tuple(misfits))
+    return Tagging(tuple(tags), tuple(misfits), borders, tuple(proclitic))
 
 
 @dataclass(frozen=True, slots=True)

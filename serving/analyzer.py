@@ -119,10 +119,17 @@ class Analyzer:
         entities: list[ScoredSpan] = []
         types: dict[str, float] = {}
         tags = [row.tags for row in scores if row.tags is not None]
+        borders = [row.borders for row in scores if row.borders is not None]
         events = [row.events for row in scores if row.events is not None]
         if tags:
-            merged = merge_windows(sentence.windows, tags)
-            entities = decode_entities(merged, self._schema.tags, sentence.pieces.offsets, text, self._rules.tag_temperature)
+            entities = decode_entities(
+                merge_windows(sentence.windows, tags),
+                self._schema.tags,
+                sentence.pieces.offsets,
+                text,
+                self._rules.tag_temperature,
+                merge_windows(sentence.windows, borders) if borders else None,
+            )
         if events:
             probabilities = event_probabilities(np.stack(events), self._rules.temperature)
             types = decode_event_types(probabilities, self._schema.event_types, self._rules)

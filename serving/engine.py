@@ -12,8 +12,18 @@ from typing import Any, Literal
 import numpy as np
 from tokenizers import Tokenizer
 
+from labels.borders import MAX_PROCLITICS, trim_pieces
 from labels.decode import Scores
-from labels.folder import EVENT_SCORES, GRAPH, INPUT_IDS, INPUT_MASK, TAG_SCORES, TOKENIZER, ModelFolder
+from labels.folder import (
+    BORDER_SCORES,
+    EVENT_SCORES,
+    GRAPH,
+    INPUT_IDS,
+    INPUT_MASK,
+    TAG_SCORES,
+    TOKENIZER,
+    ModelFolder,
+)
 from labels.openvino import ov
 from serving.errors import EngineError
 
@@ -27,8 +37,8 @@ _PAD_TO = 8
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """One text as the model reads it, [CLS] and [SEP] not among them. `offsets` are half-open and in code points of
-    the text; `unknown` are the indexes of pieces the vocabulary has no better name for than [UNK]."""
+    """One text as the model reads it, [CLS] and [SEP] not among them. `offsets` are half-open, in code points of the
+    text, and trimmed; `unknown` are the indexes of pieces the vocabulary has no better name for than [UNK]."""
 
     ids: Sequence[int]
     offsets: Sequence[tuple[int, int]]
@@ -37,10 +47,12 @@ class Pieces:
 
 @dataclass(frozen=True, slots=True)
 class RowScores:
-    """Logits of one row: `tags` `(pieces, tags)`, `events` `(types,)`; None where the schema has no such part."""
+    """Logits of one row: `tags` `(pieces, tags)`, `events` `(types,)`, None where the schema has no such part; `borders`
+    `(pieces, letters)`, None where the model has no border head."""
 
     tags: Scores | None
     events: Scores | None
+    borders: Scores | None = None
 
 
 class Engine:
@@ -63,11 +75,11 @@ class Engine:
         self._before, self._after = _special_pieces(self.tokenizer)
         self.precision = _choose_precision(precision)
         self._compiled = _compile(folder, threads, self.precision)
-        self._check_outputs()
+        self._outputs = self._check_outputs()
         self._request = self._compiled.create_infer_request()
         self._turn = threading.Lock()
-        unknown = getattr(self.tokenizer.model, "unk_token", None)
-        self._unknown = None if unknown is None else self.tokenizer.token_to_id(unknown)
+        # A unigram model does not tell the name of its own; in those of SentencePiece it is this.
+        self._unknown = self.tokenizer.token_to_id(getattr(self.tokenizer.model, "unk_token", None) or "<unk>")
 
     def encode(self, texts: Sequence[str]) -> list[Pieces]:
         """One `Pieces` for each text, in order. The texts must be Unicode text: no lone surrogates."""
@@ -75,10 +87,10 @@ class Engine:
         return [
             Pieces(
                 ids=encoding.ids,
-                offsets=encoding.offsets,
+                offsets=trim_pieces(encoding.offsets, text),
                 unknown=[i for i, piece in enumerate(encoding.ids) if piece == self._unknown],
             )
-            for encoding in encodings
+            for text, encoding in zip(texts, encodings, strict=True)
         ]
 
     def forward(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
@@ -101,7 +113,7 @@ class Engine:
     def _pass(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
         """One run of the graph."""
         width = max(self._padded(len(row)) for row in rows)
-        ids = np.zeros((len(rows), width), dtype=np.int64)
+        ids = np.full((len(rows), width), self.folder.manifest.pad_id, dtype=np.int64)
         mask = np.zeros_like(ids)
         for i, row in enumerate(rows):
             whole = [*self._before, *row, *self._after]
@@ -110,13 +122,14 @@ class Engine:
         with self._turn:
             self._request.infer({INPUT_IDS: ids, INPUT_MASK: mask})
             # Copied before the turn ends: the next pass writes into the same memory.
-            tags = self._output(TAG_SCORES) if self.folder.schema.tags else None
-            events = self._output(EVENT_SCORES) if self.folder.schema.event_types else None
+            found = {name: self._output(name) for name in self._outputs}
+        tags, events, borders = (found.get(name) for name in (TAG_SCORES, EVENT_SCORES, BORDER_SCORES))
         first = len(self._before)
         return [
             RowScores(
                 tags=None if tags is None else tags[i, first : first + len(row)],
                 events=None if events is None else events[i],
+                borders=None if borders is None else borders[i, first : first + len(row)],
             )
             for i, row in enumerate(rows)
         ]
@@ -124,18 +137,36 @@ class Engine:
     def _output(self, name: str) -> Scores:
         return np.array(self._request.get_tensor(name).data, dtype=np.float32)
 
-    def _check_outputs(self) -> None:
+    def _check_outputs(self) -> list[str]:
+        """The outputs that are read. Which there must be, and of what size, the schema says; border scores are there or
+        not, and what else a graph gives is not of this form."""
         schema = self.folder.schema
-        sizes = {TAG_SCORES: len(schema.tags), EVENT_SCORES: len(schema.event_types)}
-        for name, size in sizes.items():
+        names = [output.get_names() for output in self._compiled.outputs]
+        known = {TAG_SCORES, EVENT_SCORES, BORDER_SCORES}
+        if strange := [sorted(each) for each in names if not each & known]:
+            raise EngineError(f"{self.folder.path}: the graph has an unknown output {strange[0]}; export the model again")
+        given = set().union(*names)
+        wanted = {TAG_SCORES: len(schema.tags), EVENT_SCORES: len(schema.event_types)}
+        for name, size in wanted.items():
             if not size:
                 continue
-            try:
-                shape = self._compiled.output(name).get_partial_shape()
-            except RuntimeError as error:
-                raise EngineError(f"{self.folder.path}: the graph has no output {name!r}; export the model again") from error
-            if shape[len(shape) - 1].is_static and shape[len(shape) - 1].get_length() != size:
-                raise EngineError(f"{self.folder.path}: output {name!r} has shape {shape}, the schema needs {size} at its end")
+            if name not in given:
+                raise EngineError(f"{self.folder.path}: the graph has no output {name!r}; export the model again")
+            if (last := self._last_size(name)) not in {size, None}:
+                raise EngineError(f"{self.folder.path}: output {name!r} ends in {last}, the schema needs {size} at its end")
+        read = [name for name, size in wanted.items() if size]
+        if BORDER_SCORES in given and schema.tags:
+            most = MAX_PROCLITICS + 1
+            if (last := self._last_size(BORDER_SCORES)) is not None and not 2 <= last <= most:
+                raise EngineError(f"{self.folder.path}: output {BORDER_SCORES!r} ends in {last}, expected 2 to {most}")
+            read.append(BORDER_SCORES)
+        return read
+
+    def _last_size(self, name: str) -> int | None:
+        """The last dimension of an output, or None where it is not fixed."""
+        shape = self._compiled.output(name).get_partial_shape()
+        last = shape[len(shape) - 1]
+        return int(last.get_length()) if last.is_static else None
 
 
 def plan_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -166,6 +166,15 @@ def test_a_ligature_with_two_names_in_it_gives_no_overlap(analyzer, monkeypatch)
     assert answer.warnings == ("1 name left out that shared a character with a likelier one",)
 
 
+def test_proclitics_are_taken_off_names_in_windows_as_well(tmp_path):
+    analyzer = Analyzer(Engine(make_folder(tmp_path, glued=True), threads=1, precision="f32"))
+    text = "وبنغازي قال " + "لداعش في مدينة على الموصل قال ولداعش في على للجيش الليبي وبنغازي في " * 3
+    answer = one(analyzer, text)
+    names = ["بنغازي"] + ["داعش", "الموصل", "داعش", "لجيش الليبي", "بنغازي"] * 3
+    assert [e.span.of(text) for e in answer.entities] == names
+    assert answer.warnings == ("1 sentence read in windows",)
+
+
 @pytest.mark.parametrize(("schema", "entities", "types"), [(ENTITIES_ONLY, 1, []), (EVENTS_ONLY, 0, ["airstrike"])])
 def test_a_schema_with_one_part(tmp_path, schema, entities, types):
     answer = one(Analyzer(Engine(make_folder(tmp_path, schema), threads=1, precision="f32")), "غارة على داعش")

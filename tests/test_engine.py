@@ -1,11 +1,14 @@
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labels.folder import GRAPH, GRAPH_WEIGHTS, SCHEMA, TOKENIZER, ModelFolder, write_manifest
+from labels.folder import GRAPH, GRAPH_WEIGHTS, INPUT_IDS, INPUT_MASK, SCHEMA, TOKENIZER, ModelFolder, write_manifest
+from labels.openvino import ov
 from serving.engine import Engine, plan_batches
 from serving.errors import EngineError
 from tests.folders import ENTITIES_ONLY, EVENT_LOGIT, EVENTS_ONLY, TAG_OF, WINDOW, make_folder
@@ -76,6 +79,47 @@ def test_no_rows(engine):
 def test_a_row_longer_than_the_window_is_refused(engine):
     with pytest.raises(EngineError, match=f"has {WINDOW + 1} pieces, the model reads {WINDOW}"):
         engine.forward([[5] * (WINDOW + 1)])
+
+
+def test_border_scores_come_with_the_graph_that_has_them(engine, tmp_path):
+    assert engine.forward([engine.encode(["داعش"])[0].ids])[0].borders is None
+    glued = Engine(make_folder(tmp_path, glued=True), threads=1, precision="f32")
+    rows = [pieces.ids for pieces in glued.encode(["في وبنغازي", "قال لداعش في مدينة"])]
+    first, second = glued.forward(rows)
+    assert first.borders.argmax(axis=1).tolist() == [0, 1]
+    assert second.borders.argmax(axis=1).tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("letters", [1, 5])
+def test_border_scores_of_no_known_size_are_refused(tmp_path, letters):
+    with pytest.raises(EngineError, match=f"'border_scores' ends in {letters}, expected 2 to 4"):
+        Engine(make_folder(tmp_path, glued=True, letters=letters), threads=1)
+
+
+def test_an_output_that_nobody_reads_is_refused(tmp_path):
+    made = make_folder(tmp_path)
+    graph = ov.Core().read_model(made.path / GRAPH)
+    graph.outputs[0].get_tensor().set_names({"mood_scores"})
+    ov.save_model(graph, tmp_path / "other.xml", compress_to_fp16=False)
+    (tmp_path / "other.xml").rename(made.path / GRAPH)
+    (tmp_path / "other.bin").rename(made.path / GRAPH_WEIGHTS)
+    write_manifest(tmp_path, made.manifest)
+    with pytest.raises(EngineError, match=r"unknown output \['mood_scores'\]"):
+        Engine(ModelFolder.open(tmp_path), threads=1)
+
+
+def test_short_rows_are_filled_with_the_manifests_padding(tmp_path, monkeypatch):
+    made = make_folder(tmp_path)
+    write_manifest(tmp_path, replace(made.manifest, pad_id=7))
+    engine = Engine(ModelFolder.open(tmp_path), threads=1, precision="f32")
+    seen, request = [], engine._request
+    watched = SimpleNamespace(infer=lambda inputs: (seen.append(inputs), request.infer(inputs)), get_tensor=request.get_tensor)
+    monkeypatch.setattr(engine, "_request", watched)
+    engine.forward([[5], [5, 6, 5, 6, 5, 6, 5]])
+    [inputs] = seen
+    short = inputs[INPUT_MASK].sum(axis=1).argmin()
+    assert inputs[INPUT_MASK][short].sum() == 3
+    assert inputs[INPUT_IDS][short, 3:].tolist() == [7] * (inputs[INPUT_IDS].shape[1] - 3)
 
 
 @pytest.mark.parametrize(("schema", "absent"), [(ENTITIES_ONLY, "events"), (EVENTS_ONLY, "tags")], ids=["entities", "events"])

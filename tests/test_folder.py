@@ -100,6 +100,8 @@ def test_a_folder_without_manifest_is_unfinished(folder):
         ({"window": "64"}, "not a manifest: .*window '64'"),
         ({"overlap": 64}, "overlap 64 and window 64"),
         ({"files": []}, "`files`"),
+        ({"pad_id": -1}, "`pad_id` to be a piece id, found -1"),
+        ({"pad_id": True}, "`pad_id` to be a piece id, found True"),
         ({"schema_fingerprint": "0"}, "the graph was made for 0"),
     ],
 )
@@ -108,6 +110,13 @@ def test_a_manifest_that_says_something_else_is_refused(folder, change, message)
     (folder / MANIFEST).write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(FolderError, match=message):
         ModelFolder.open(folder)
+
+
+def test_a_manifest_from_before_padding_was_recorded_means_bert(folder):
+    record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    del record["pad_id"]
+    (folder / MANIFEST).write_text(json.dumps(record), encoding="utf-8")
+    assert ModelFolder.open(folder).manifest.pad_id == 0
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"format_version": 1}'])

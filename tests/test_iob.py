@@ -101,3 +101,37 @@ def test_entities_on_piece_borders_come_back(case):
     tagging = encode_tags(entities, offsets)
     assert tagging.misfits == ()
     assert [(each.label, each.span) for each in decode_tags(tagging.tags, offsets)] == [(e.label, e.span) for e in entities]
+
+
+@pytest.mark.parametrize(
+    ("text", "piece", "start", "letters"),
+    [
+        ("وبنغازي", (0, 2), 1, 1),
+        ("وبنغازي", (0, 7), 0, 0),
+        ("للجيش", (0, 5), 1, 1),
+        ("ولداعش", (0, 6), 2, 2),
+        ("لِـداعش", (0, 7), 3, 1),
+        ("وَلِداعش", (0, 8), 4, 2),
+    ],
+)
+def test_proclitics_in_the_first_piece_are_counted(text, piece, start, letters):
+    name = entity(start, len(text))
+    tagging = encode_tags([name], [piece, (piece[1], len(text))], text)
+    assert tagging.borders == {0: letters}
+    assert tagging.proclitic == ((name,) if letters else ())
+    assert tagging.misfits == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("الموصل", (2, 6)), ("سوريا", (1, 5)), ("لداعش.", (1, 5)), ("لِداعش", (1, 6))],
+    ids=["an article is no proclitic", "nor is any letter", "the end is inside as well", "between letter and mark"],
+)
+def test_what_decoding_could_not_mend_stays_a_misfit(text, span):
+    tagging = encode_tags([entity(*span)], [(0, len(text))], text)
+    assert [misfit for _, misfit in tagging.misfits] == [Misfit.INSIDE_PIECE]
+    assert tagging.proclitic == ()
+
+
+def test_without_the_text_no_border_is_mended():
+    assert encode_tags([entity(1, 5)], [(0, 5)]).misfits[0][1] is Misfit.INSIDE_PIECE

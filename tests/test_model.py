@@ -49,6 +49,49 @@ def test_triggers_add_to_the_loss_only_where_gold_says(encoder: Path) -> None:
     assert loss(present) > loss(torch.zeros(2, 4, 3)) > without  # the head begins by expecting no trigger
 
 
+def test_borders_add_to_the_loss_only_where_a_name_begins(encoder: Path) -> None:
+    model = JointModel(load_encoder(str(encoder)), n_tags=5, n_types=0, n_borders=3).eval()
+    ids = torch.randint(5, 100, (2, 4))
+    scores = model(ids, torch.ones_like(ids))
+    nothing = torch.full((2, 4), -100)
+
+    def loss(borders: torch.Tensor) -> torch.Tensor:
+        weights = LossWeights(borders=2.0)
+        return joint_loss(scores, tags=None, types=None, triggers=None, weights=weights, positive_weight=None, borders=borders)
+
+    assert loss(nothing).item() == 0.0  # a batch without names, and no mean over none
+    asked = nothing.clone()
+    asked[1, 2] = 1
+    expected = torch.nn.functional.cross_entropy(scores["border_scores"][1, 2][None], torch.tensor([1]))
+    assert loss(asked).item() == pytest.approx(2.0 * expected.item())
+    loss(asked).backward()
+    assert model.border_head is not None
+    assert model.border_head.weight.grad is not None
+    assert bool(model.border_head.weight.grad.abs().sum() > 0)
+
+
+def test_a_border_head_does_not_change_the_others(encoder: Path) -> None:
+    """It is made after them, so that a seed gives the heads it has always given."""
+    heads = []
+    for n_borders in (0, 3):
+        torch.manual_seed(5)
+        heads.append(JointModel(load_encoder(str(encoder)), n_tags=5, n_types=3, n_borders=n_borders).state_dict())
+    without, with_borders = heads
+    assert with_borders.keys() - without.keys() == {"border_head.weight", "border_head.bias"}
+    for name, value in without.items():
+        assert torch.equal(value, with_borders[name]), name
+
+
+@pytest.mark.parametrize("n_borders", [0, 2, 4])
+def test_the_saved_heads_say_whether_there_are_borders(n_borders: int, encoder: Path, tmp_path: Path) -> None:
+    model = JointModel(load_encoder(str(encoder)), n_tags=5, n_types=3, n_borders=n_borders).eval()
+    save_joint(model, tmp_path)
+    again = load_joint(tmp_path, n_tags=5, n_types=3)
+    assert (again.border_head is None) == (n_borders == 0)
+    for (name, expected), found in zip(model.state_dict().items(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(found, expected, msg=name)
+
+
 def test_saved_and_loaded_are_the_same_and_another_label_set_is_refused(encoder: Path, tmp_path: Path) -> None:
     model = JointModel(load_encoder(str(encoder)), n_tags=5, n_types=3).eval()
     save_joint(model, tmp_path)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from labels.errors import ConfigError, FolderError
 from labels.folder import MANIFEST, ModelFolder
@@ -95,13 +96,30 @@ def test_manifest_says_where_it_comes_from(folder: ModelFolder) -> None:
     assert "| ACTOR |" in (folder.path / "README.md").read_text(encoding="utf-8")
 
 
-def test_exported_checkpoint_can_be_fine_tuned_from(folder: ModelFolder, tmp_path: Path) -> None:
-    from transformers import AutoModel, AutoTokenizer
+def test_exported_folder_can_be_fine_tuned_from(run: Path, folder: ModelFolder) -> None:
+    from training.data import load_tokenizer
+    from training.model import load_encoder, load_joint
 
-    checkpoint = folder.path / "checkpoint"
-    assert AutoTokenizer.from_pretrained(checkpoint).is_fast
-    assert AutoModel.from_pretrained(checkpoint).config.hidden_size == 32
-    assert not list(folder.path.rglob("*.bin.index")) + list(folder.path.rglob("*.pkl")) + list(folder.path.rglob("*.pt"))
+    schema = folder.schema
+    sizes = {"n_tags": len(schema.tags), "n_types": len(schema.event_types)}
+    expected, found = load_joint(run, **sizes), load_joint(folder.path, **sizes)
+    for (name, weight), other in zip(expected.named_parameters(), found.parameters(), strict=True):
+        torch.testing.assert_close(other, weight, atol=2e-3, rtol=2e-3, msg=name)
+    assert torch.equal(next(load_encoder(str(folder.path)).parameters()), next(found.encoder.parameters()))
+    assert load_tokenizer(str(folder.path)).is_fast
+    stored_twice = [*folder.path.rglob("*.safetensors"), *folder.path.rglob("*.pkl"), *folder.path.rglob("*.pt")]
+    assert not stored_twice
+
+
+def test_a_graph_that_lacks_weights_is_no_base(folder: ModelFolder, tmp_path: Path) -> None:
+    from training.model import load_encoder
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder.path, copy)
+    config = json.loads((copy / "checkpoint" / "config.json").read_text())
+    (copy / "checkpoint" / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 5}))
+    with pytest.raises(FolderError, match=r"graph\.xml: lacks .* weights of the model, such as encoder\.layer\.2"):
+        load_encoder(str(copy))
 
 
 def test_export_refuses_what_is_there_and_what_is_no_run(run: Path, folder: ModelFolder, tmp_path: Path) -> None:

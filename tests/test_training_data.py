@@ -8,8 +8,18 @@ from labels.errors import ConfigError, SchemaError
 from labels.iob import decode_tags
 from labels.schema import load_schema, parse_schema
 from labels.types import Annotation, Entity, Event, Span
-from tests.tiny import gold, tiny_encoder, write_gold
-from training.data import IGNORED, Collator, build_rows, encode_sentences, load_gold, load_tokenizer
+from tests.layouts import GLUED, wordpiece
+from tests.tiny import INLINE, gold, tiny_encoder, write_gold
+from training.data import (
+    IGNORED,
+    MENDED,
+    Collator,
+    build_rows,
+    count_borders,
+    encode_sentences,
+    load_gold,
+    load_tokenizer,
+)
 
 SCHEMA = load_schema()
 
@@ -57,6 +67,40 @@ def test_what_pieces_cannot_carry_is_counted(tokenizer) -> None:
     assert report.entities == 1
 
 
+def test_borders_are_asked_at_the_first_piece_of_each_name_once() -> None:
+    tokenizer = wordpiece(lower=False)
+    annotations = gold(inline=INLINE + GLUED)
+    for window, overlap in ((62, 8), (8, 4)):
+        rows, report = build_rows(annotations, tokenizer, SCHEMA, window=window, overlap=overlap)
+        asked = [(tag, border) for row in rows for tag, border in zip(row["tags"], row["borders"], strict=True)]
+        beginnings = [border for tag, border in asked if tag != IGNORED and SCHEMA.tags[tag].startswith("B-")]
+        assert [border for _, border in asked if border != IGNORED] == beginnings
+        assert IGNORED not in beginnings
+        assert len(beginnings) == report.entities
+        assert report.mended == sum(border > 0 for border in beginnings) == 10
+        assert count_borders(rows) == 3  # none, one, or two letters
+        assert f"{MENDED}: 10 (such as 'داعش' in t0" in report.summary()
+        assert not report.faults
+
+
+def test_borders_too_few_to_learn_from_are_counted_and_not_asked() -> None:
+    tokenizer = wordpiece(lower=False)
+    once, never = gold(inline=GLUED[1:2]), gold(inline=("انتقل [l1 سرت] إلى [l2 حلب].",) * 200)
+    rows, report = build_rows(never + once, tokenizer, SCHEMA, window=62, overlap=8)
+    assert (report.entities, report.mended) == (402, 0)
+    assert report.faults == {"border inside a piece": 1}
+    assert count_borders(rows) == 0
+    assert count_borders(build_rows(never[:50] + once, tokenizer, SCHEMA, window=62, overlap=8)[0]) == 2
+
+
+def test_a_schema_without_entities_asks_no_borders() -> None:
+    schema = parse_schema('[[event]]\nname = "violence"\n')
+    annotation = dataclasses.replace(gold()[0], entities=(), events=())
+    rows, _ = build_rows([annotation], wordpiece(lower=False), schema, window=62, overlap=8)
+    assert count_borders(rows) == 0
+    assert set(rows[0]["borders"]) == {IGNORED}
+
+
 def test_an_event_without_trigger_leaves_triggers_unasked(tokenizer) -> None:
     annotation = dataclasses.replace(gold()[0], events=(Event("airstrike"),))
     rows, _ = build_rows([annotation], tokenizer, SCHEMA, window=62, overlap=8)
@@ -72,6 +116,7 @@ def test_collator_pads_and_masks(tokenizer) -> None:
     lengths = torch.tensor([len(row["input_ids"]) for row in rows])
     assert torch.equal(batch["attention_mask"].sum(1), lengths)
     assert bool((batch["tags"][batch["attention_mask"] == 0] == IGNORED).all())
+    assert bool((batch["borders"][batch["attention_mask"] == 0] == IGNORED).all())
     assert bool((batch["triggers"][batch["attention_mask"] == 0] == IGNORED).all())
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,15 +11,16 @@ from safetensors.torch import load_file, save_file
 STATE = "state.safetensors"
 
 
-def save_checkpoint(folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Path:
+def save_checkpoint(folder: Path, step: int, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> Path:
     """Write `checkpoint-STEP` beside the others, then remove the older ones. A kill at any moment leaves a whole one."""
     target = folder / f"checkpoint-{step}"
     partial = folder / "checkpoint-partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     tensors = {f"model/{name}": value.contiguous() for name, value in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": value for name, value in state.items()}
+    for rank, optimizer in enumerate(optimizers):
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{rank}/{index}/{name}": value for name, value in state.items()}
     shared: set[int] = set()
     unique = {}
     for name, value in tensors.items():  # tied weights share their memory, which safetensors refuses
@@ -41,15 +43,15 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return found[max(found)] if found else None
 
 
-def load_checkpoint(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Put the saved state into `model` and `optimizer`; returns the number of steps done."""
+def load_checkpoint(checkpoint: Path, model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> int:
+    """Put the saved state into `model` and `optimizers`; returns the number of steps done."""
     tensors = load_file(checkpoint / STATE)
     model.load_state_dict({name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")})
-    state: dict[int, dict[str, torch.Tensor]] = {}
+    states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     for name, value in tensors.items():
         if name.startswith("optimizer/"):
-            _, index, key = name.split("/")
-            state.setdefault(int(index), {})[key] = value
-    saved = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": saved["param_groups"]})
+            _, rank, index, key = name.split("/")
+            states[int(rank)].setdefault(int(index), {})[key] = value
+    for optimizer, state in zip(optimizers, states, strict=True):
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return int(checkpoint.name.rsplit("-", 1)[1])

@@ -21,15 +21,16 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--config", "config_file", type=_FILE, required=True, help="TOML file that describes the run.")
-@click.option("--texts", type=_FOLDER, required=True, help="Folder of the text files that the configuration names.")
-def pretrain(config_file: Path, texts: Path) -> None:
-    """Train a tokenizer and a BERT encoder by masked language modelling. A killed run goes on where it stopped when the
-    same command is given again."""
-    from training.pretrain import PretrainConfig
+@click.option("--texts", type=_FOLDER, help="Folder of the text files that the configuration names; not needed once encoded.")
+@click.option("--prepare", is_flag=True, help="Train the tokenizer and encode the texts, and stop there.")
+def pretrain(config_file: Path, texts: Path | None, prepare: bool) -> None:
+    """Train a tokenizer and an encoder from texts. A killed run goes on where it stopped when the same command is given
+    again. On several GPUs or processes: torchrun --nproc-per-node N -m marsad pretrain …"""
     from training.pretrain import pretrain as run
+    from training.pretrain_config import PretrainConfig
 
-    folder = run(load_config(PretrainConfig, config_file), texts)
-    click.echo(f"encoder written to {folder}")
+    folder = run(load_config(PretrainConfig, config_file), texts, prepare_only=prepare)
+    click.echo(f"{'tokenizer and encoded texts' if prepare else 'encoder'} written to {folder}")
 
 
 @click.command()
@@ -92,9 +93,16 @@ def evaluate(*, gold: Path, pred: Path, schema_file: Path, as_json: bool, output
 )
 @click.option("--force", is_flag=True, help="Replace a folder that is there.")
 def export(run: Path, output: Path, name: str | None, reports: tuple[tuple[str, Path], ...], force: bool) -> None:
-    """Turn the finished run RUN into a model folder: served graph, tokenizer, schema, thresholds, manifest, card."""
+    """Turn the finished run RUN into a model folder: served graph, tokenizer, schema, thresholds, manifest, card. A run of
+    `marsad pretrain` becomes a plain encoder with a card."""
     from training.export import export_run
+    from training.export_encoder import export_encoder, is_pretraining_run
 
+    if is_pretraining_run(run):
+        if reports:
+            raise click.UsageError("--report is for runs of `marsad train`; a pre-training run has none")
+        click.echo(f"encoder written to {export_encoder(run, output, name=name or output.name, force=force)}")
+        return
     folder = export_run(run, output, name=name or output.name, reports=dict(reports), force=force)
     click.echo(f"{folder.id} written to {folder.path}")
 

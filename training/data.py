@@ -1,4 +1,4 @@
-"""Gold sentences to rows a model can learn from: pieces, windows, tags, event types, triggers.
+"""Gold sentences to rows a model can learn from: pieces, windows, tags, borders, event types, triggers.
 
 Nothing is left out in silence: `AlignmentReport` counts every entity that pieces cannot carry and every sentence that
 gives no row.
@@ -17,16 +17,24 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from labels.borders import trim_pieces
 from labels.errors import ConfigError, RecordError, SchemaError
-from labels.iob import encode_tags
+from labels.iob import Misfit, Tagging, encode_tags
 from labels.records import parse_annotation, read_jsonl
 from labels.schema import LabelSchema
-from labels.types import Annotation, Span
+from labels.types import Annotation, Entity, Span
 from labels.windows import owned_parts, plan_windows
+from training.bases import check_tokenizer
+from training.served import checkpoint_of
 
 logger = logging.getLogger(__name__)
 
 IGNORED = -100
+BORDER_SHARE = 0.005
+"""The share of names that must begin inside a piece, after proclitics, for this to be learnt at all: under a tokenizer
+that parts proclitics a handful of names do, and what is learnt from a handful helps nobody."""
+
+MENDED = "border inside a word, mended in decoding"
 
 
 @dataclass(frozen=True)
@@ -39,35 +47,47 @@ class Pieces:
 
 @dataclass
 class AlignmentReport:
-    """What could not be carried over into rows, by kind, with a few examples of each."""
+    """What could not be carried over into rows, by kind, with a few examples of each; `mended` entities begin inside a
+    piece, after proclitics that decoding takes off."""
 
     sentences: int = 0
     entities: int = 0
     rows: int = 0
     windowed: int = 0
+    mended: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, example: str) -> None:
         self.faults[kind] += 1
-        self.examples.setdefault(kind, [])
-        if len(self.examples[kind]) < 3:
-            self.examples[kind].append(example)
+        self._show(kind, example)
+
+    def add_mended(self, example: str) -> None:
+        self.mended += 1
+        self._show(MENDED, example)
 
     def summary(self) -> str:
-        faults = "; ".join(f"{kind}: {n} (such as {', '.join(self.examples[kind])})" for kind, n in sorted(self.faults.items()))
+        faults = "; ".join(f"{kind}: {n} ({self._such_as(kind)})" for kind, n in sorted(self.faults.items()))
         head = f"{self.sentences} sentences, {self.entities} entities, {self.rows} rows, {self.windowed} sentences in windows"
-        return f"{head}; not carried exactly: {faults or 'none'}"
+        mended = f"; {MENDED}: {self.mended} ({self._such_as(MENDED)})" if self.mended else ""
+        return f"{head}{mended}; not carried exactly: {faults or 'none'}"
+
+    def _show(self, kind: str, example: str) -> None:
+        shown = self.examples.setdefault(kind, [])
+        if len(shown) < 3:
+            shown.append(example)
+
+    def _such_as(self, kind: str) -> str:
+        return f"such as {', '.join(self.examples[kind])}"
 
 
 def load_tokenizer(base: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a base; only fast ones keep offsets."""
+    """The tokenizer of a base; ConfigError says what it lacks."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint_of(base), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ConfigError(f"base {base!r} has no tokenizer that loads: {error}") from error
-    if not tokenizer.is_fast:
-        raise ConfigError(f"base {base!r} has a slow tokenizer, which keeps no offsets; save it as tokenizer.json first")
+    check_tokenizer(tokenizer, base)
     return tokenizer
 
 
@@ -90,48 +110,77 @@ def load_gold(paths: Sequence[Path], schema: LabelSchema) -> list[Annotation]:
 
 
 def encode_sentences(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Pieces]:
-    """Cut each text into pieces without special ones and without truncation."""
+    """Cut each text into pieces without special ones and without truncation; offsets are trimmed, as in serving."""
     if not texts:
         return []
     encodings = tokenizer(list(texts), add_special_tokens=False, truncation=False, return_offsets_mapping=True, verbose=False)
     return [
-        Pieces(tuple(ids), tuple((int(a), int(b)) for a, b in offsets))
-        for ids, offsets in zip(encodings["input_ids"], encodings["offset_mapping"], strict=True)
+        Pieces(tuple(ids), tuple(trim_pieces(offsets, text)))
+        for text, ids, offsets in zip(texts, encodings["input_ids"], encodings["offset_mapping"], strict=True)
     ]
 
 
 def build_rows(
     gold: Sequence[Annotation], tokenizer: PreTrainedTokenizerBase, schema: LabelSchema, *, window: int, overlap: int
 ) -> tuple[list[dict[str, Any]], AlignmentReport]:
-    """One row a window: `input_ids`, `tags` (IGNORED on special pieces and on what a neighbouring window answers for),
-    `types` and `triggers`: `[piece, type]` pairs, or None where the gold names no trigger."""
+    """One row a window: `input_ids`; `tags` (IGNORED on special pieces and on what a neighbouring window answers for);
+    `borders`, the letters before a name in its first piece (IGNORED elsewhere, and everywhere where there is too little
+    to learn from); `types`; and `triggers`: `[piece, type]` pairs, or None where the gold names no trigger."""
     report = AlignmentReport(sentences=len(gold), entities=sum(len(a.entities) for a in gold))
     tag_ids = {tag: i for i, tag in enumerate(schema.tags)}
+    cut = encode_sentences([a.text for a in gold], tokenizer)
+    taggings = [
+        encode_tags([e for e in a.entities if e.label in schema.entity_labels], pieces.offsets, a.text)
+        for a, pieces in zip(gold, cut, strict=True)
+    ]
+    mending = sum(len(tagging.proclitic) for tagging in taggings) > BORDER_SHARE * report.entities
     rows: list[dict[str, Any]] = []
-    for annotation, pieces in zip(gold, encode_sentences([a.text for a in gold], tokenizer), strict=True):
+    for annotation, pieces, tagging in zip(gold, cut, taggings, strict=True):
         windows = plan_windows(len(pieces.ids), window, overlap)
         if not windows:
             report.add("sentence without pieces", repr(annotation.id))
             continue
         report.windowed += len(windows) > 1
-        entities = [e for e in annotation.entities if e.label in schema.entity_labels]
-        tagging = encode_tags(entities, pieces.offsets)
-        for entity, misfit in tagging.misfits:
-            report.add(misfit.value, f"{entity.span.of(annotation.text)!r} in {annotation.id}")
+        _report_borders(report, annotation, tagging, mending=mending)
         for span, owned in zip(windows, owned_parts(windows), strict=True):
             asked = owned if tag_ids else Span(len(pieces.ids), len(pieces.ids) + 1)  # no entity labels: nothing is asked
             tags = [tag_ids[tagging.tags[i]] if asked.start <= i < asked.end else IGNORED for i in range(span.start, span.end)]
+            borders = [
+                tagging.borders.get(i, IGNORED) if mending and asked.start <= i < asked.end else IGNORED
+                for i in range(span.start, span.end)
+            ]
             types, triggers = _events_of(annotation, pieces, span, schema, alone=len(windows) == 1)
             rows.append(
                 {
                     "input_ids": [tokenizer.cls_token_id, *pieces.ids[span.start : span.end], tokenizer.sep_token_id],
                     "tags": [IGNORED, *tags, IGNORED],
+                    "borders": [IGNORED, *borders, IGNORED],
                     "types": types,
                     "triggers": triggers,
                 }
             )
     report.rows = len(rows)
     return rows, report
+
+
+def count_borders(rows: Sequence[dict[str, Any]]) -> int:
+    """How many answers a border head needs for `rows`: one more than the most letters before a name; 0, no head, where
+    every name begins with its piece."""
+    most = max((max(row["borders"]) for row in rows), default=0)
+    return most + 1 if most > 0 else 0
+
+
+def _report_borders(report: AlignmentReport, annotation: Annotation, tagging: Tagging, *, mending: bool) -> None:
+    def shown(entity: Entity) -> str:
+        return f"{entity.span.of(annotation.text)!r} in {annotation.id}"
+
+    for entity, misfit in tagging.misfits:
+        report.add(misfit.value, shown(entity))
+    for entity in tagging.proclitic:
+        if mending:
+            report.add_mended(shown(entity))
+        else:
+            report.add(Misfit.INSIDE_PIECE.value, shown(entity))
 
 
 def _events_of(
@@ -175,15 +224,17 @@ class Collator:
         length = max(len(row["input_ids"]) for row in rows)
         ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)
         mask = np.zeros((len(rows), length), dtype=np.int64)
-        tags = np.full((len(rows), length), IGNORED, dtype=np.int64)
+        tags, borders = (np.full((len(rows), length), IGNORED, dtype=np.int64) for _ in range(2))
         triggers = np.full((len(rows), length, self.n_types), float(IGNORED), dtype=np.float32)
         for i, row in enumerate(rows):
             size = len(row["input_ids"])
-            ids[i, :size], mask[i, :size], tags[i, :size] = row["input_ids"], 1, row["tags"]
+            ids[i, :size], mask[i, :size] = row["input_ids"], 1
+            tags[i, :size], borders[i, :size] = row["tags"], row["borders"]
             if row["triggers"] is not None:
                 triggers[i, 1 : size - 1] = 0.0
                 for piece, kind in row["triggers"]:
                     triggers[i, piece, kind] = 1.0
         types = np.array([row["types"] for row in rows], dtype=np.float32).reshape(len(rows), self.n_types)
-        arrays = {"input_ids": ids, "attention_mask": mask, "tags": tags, "types": types, "triggers": triggers}
+        asked = {"tags": tags, "borders": borders, "types": types, "triggers": triggers}
+        arrays = {"input_ids": ids, "attention_mask": mask} | asked
         return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from training.piece_file import Pieces
+
 logger = logging.getLogger(__name__)
 
 
 class _Rows:
     """The piece array as word2vec's sentences: re-iterable, as gensim passes over it once an epoch."""
 
-    def __init__(self, pieces: npt.NDArray[np.uint16], length: int = 1000) -> None:
+    def __init__(self, pieces: Pieces, length: int = 1000) -> None:
         self.pieces, self.length = pieces, length
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -24,9 +26,7 @@ class _Rows:
             yield [str(piece) for piece in self.pieces[start : start + self.length]]
 
 
-def word2vec_embeddings(
-    pieces: npt.NDArray[np.uint16], *, vocab_size: int, width: int, seed: int, epochs: int = 2
-) -> npt.NDArray[np.float32]:
+def word2vec_embeddings(pieces: Pieces, *, vocab_size: int, width: int, seed: int, epochs: int = 2) -> npt.NDArray[np.float32]:
     """CBOW vectors of every piece, `(vocab_size, width)`, centred, each scaled to standard deviation 1 (rare pieces
     would else be too short to be heard beside positions); a piece the array does not hold keeps a random vector of the
     same scale. One worker, so that a seed gives one result."""

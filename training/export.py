@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from labels import __version__
 from labels.errors import ConfigError, FolderError
 from labels.folder import (
+    BORDER_SCORES,
     CARD,
     CHECKPOINT,
     DECODING,
@@ -33,10 +34,13 @@ from labels.folder import (
 )
 from labels.openvino import ov
 from labels.schema import load_schema
+from training.bases import SPECIAL_PIECES
 from training.card import model_card
+from training.data import load_tokenizer
 from training.finetune import RUN_RECORD
 from training.model import HEADS, JointModel, load_joint
 from training.provenance import PROVENANCE, read_provenance
+from training.served import WEIGHTS, graph_weights, missing_weights
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +54,8 @@ class _Served(nn.Module):
     def __init__(self, model: JointModel) -> None:
         super().__init__()
         self.model = model
-        self.names = [
-            name for name, head in ((TAG_SCORES, model.tag_head), (EVENT_SCORES, model.piece_head)) if head is not None
-        ]
+        heads = {TAG_SCORES: model.tag_head, EVENT_SCORES: model.piece_head, BORDER_SCORES: model.border_head}
+        self.names = [name for name, head in heads.items() if head is not None]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         scores = self.model(input_ids, attention_mask)
@@ -79,22 +82,24 @@ def export_run(
         shutil.copyfile(run / file, partial / file)
     graph = to_openvino(model)
     ov.save_model(graph, partial / GRAPH, compress_to_fp16=True)
-    difference = largest_difference(model, partial / GRAPH)
+    window, pad_id = record["config"]["window"], load_tokenizer(str(run)).pad_token_id
+    difference = largest_difference(model, partial / GRAPH, longest=window + SPECIAL_PIECES, pad_id=pad_id)
     if difference > TOLERANCE:
         raise FolderError(f"{run}: the exported graph differs from the model by {difference:.3f}, more than {TOLERANCE}")
     logger.info("largest difference between graph and model: %.4f", difference)
-    _write_checkpoint(run, partial / CHECKPOINT)
+    _write_checkpoint(model, run, partial / CHECKPOINT)
     metrics: dict[str, Any] = {"dev": record["dev"]}
     metrics |= {split: json.loads(path.read_text(encoding="utf-8")) for split, path in (reports or {}).items()}
     manifest = Manifest(
         name=name,
         schema_fingerprint=schema.fingerprint,
-        window=record["config"]["window"],
+        window=window,
         overlap=record["config"]["overlap"],
         base=Path(record["config"]["base"]).name if Path(record["config"]["base"]).exists() else record["config"]["base"],
         data=tuple(read_provenance(run)),
         metrics={split: _headline(report) for split, report in metrics.items()},
         marsad_version=__version__,
+        pad_id=pad_id,
     )
     (partial / CARD).write_text(model_card(manifest, schema, metrics), encoding="utf-8")
     write_manifest(partial, manifest)
@@ -134,34 +139,39 @@ def to_openvino(model: JointModel) -> ov.Model:
     return graph
 
 
-def largest_difference(model: JointModel, graph: Path) -> float:
-    """The largest absolute difference of any score between the model and its saved graph, over rows of several lengths
-    with padding, both computed in 32 bits."""
+def largest_difference(model: JointModel, graph: Path, *, longest: int, pad_id: int = 0) -> float:
+    """The largest absolute difference of any score between the model and its saved graph, both computed in 32 bits: over
+    rows of several lengths up to `longest`, with and without padding. The long ones are there for encoders that look at
+    some layers only a part of the row, which a short row does not show."""
     compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     served = _Served(copy.deepcopy(model).float()).eval()
     vocab = int(model.encoder.config.vocab_size)  # type: ignore[union-attr, arg-type]
     draw = torch.Generator().manual_seed(0)
     worst = 0.0
-    for rows, length in ((1, 3), (3, 17), (2, 60)):
-        ids = torch.randint(0, vocab, (rows, length), generator=draw)
+    for rows, length in ((1, 3), (3, 17), (2, 60), (2, longest)):
+        ids = torch.randint(0, vocab, (rows, min(length, longest)), generator=draw)
         mask = torch.ones_like(ids)
-        mask[0, max(2, length // 2) :] = 0
+        padded = slice(max(2, ids.shape[1] // 2), None)
+        ids[0, padded], mask[0, padded] = pad_id, 0
         with torch.inference_mode():
             expected = served(ids, mask)
         found = compiled({INPUT_IDS: ids.numpy(), INPUT_MASK: mask.numpy()})
         for name, scores in zip(served.names, expected, strict=True):
-            shown = mask.bool().numpy() if name == TAG_SCORES else np.ones(rows, dtype=bool)
+            shown = np.ones(rows, dtype=bool) if name == EVENT_SCORES else mask.bool().numpy()
             worst = max(worst, float(np.abs(found[name] - scores.numpy())[shown].max()))
     return worst
 
 
-def _write_checkpoint(run: Path, target: Path) -> None:
-    """What to fine-tune from: the encoder as `AutoModel` loads it and the heads, in 16 bits; tokenizer files."""
+def _write_checkpoint(model: JointModel, run: Path, target: Path) -> None:
+    """What makes the graph's weights a base to fine-tune from: the encoder's configuration and the tokenizer's files. Only
+    where the graph does not hold all weights under their names do they come along, in 16 bits."""
     for file in ("config.json", "tokenizer.json", "tokenizer_config.json", PROVENANCE):
         shutil.copyfile(run / file, target / file)
-    for file in ("model.safetensors", HEADS):
-        tensors = {name: value.half().contiguous() for name, value in load_file(run / file).items()}
-        save_file(tensors, target / file, {"format": "pt"})
+    if missing := missing_weights(model, graph_weights(target.parent / GRAPH)):
+        logger.info("the graph does not hold %d weights, such as %s: all are kept beside it", len(missing), missing[0])
+        for file in (WEIGHTS, HEADS):
+            tensors = {name: value.half().contiguous() for name, value in load_file(run / file).items()}
+            save_file(tensors, target / file, {"format": "pt"})
 
 
 def _headline(report: Mapping[str, Any]) -> dict[str, Any]:

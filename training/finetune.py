@@ -9,19 +9,30 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 from labels.decode import DecodingRules
 from labels.folder import SCHEMA, write_rules
 from labels.schema import DEFAULT_SCHEMA, LabelSchema, load_schema
 from labels.types import Annotation
+from training.bases import check_encoder
 from training.calibrate import set_rules
-from training.data import AlignmentReport, Collator, build_rows, load_gold, load_tokenizer, to_dataset
+from training.data import AlignmentReport, Collator, build_rows, count_borders, load_gold, load_tokenizer, to_dataset
+from training.memory import keep_freed_memory
 from training.metrics import Evaluation, evaluate
 from training.model import JointModel, LossWeights, joint_loss, load_encoder, load_joint, save_joint
 from training.precision import autocast_dtype
 from training.predict import decode_sentence, score_sentences
 from training.provenance import entries_of, read_provenance, write_provenance
+from training.served import checkpoint_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +120,13 @@ class _JointTrainer(Trainer):
         weight = None if self.positive_weight is None else self.positive_weight.to(inputs["input_ids"].device)
         types, triggers = (inputs["types"], inputs["triggers"]) if inputs["types"].shape[1] else (None, None)
         loss = joint_loss(
-            scores, tags=inputs["tags"], types=types, triggers=triggers, weights=self.config.loss, positive_weight=weight
+            scores,
+            tags=inputs["tags"],
+            types=types,
+            triggers=triggers,
+            weights=self.config.loss,
+            positive_weight=weight,
+            borders=inputs["borders"],
         )
         return (loss, scores) if return_outputs else loss
 
@@ -175,6 +192,7 @@ def resolve(path: str, data: Path | None) -> Path:
 
 def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     """Run `config`; the folder that comes out holds checkpoint, heads, schema, decoding rules and the run's record."""
+    keep_freed_memory()
     set_seed(config.seed)
     schema = load_schema(config.schema)
     train_files = [resolve(path, data) for path in config.train]
@@ -183,10 +201,15 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     tokenizer = load_tokenizer(config.base)
     rows, alignment = build_rows(gold, tokenizer, schema, window=config.window, overlap=config.overlap)
     logger.info("training data: %s", alignment.summary())
+    encoder = load_encoder(config.base, config.dropout)
+    if not torch.cuda.is_available() and isinstance(encoder, PreTrainedModel):
+        encoder.set_attn_implementation("eager")  # on a CPU its backward pass is faster than the fused kernel's
+    check_encoder(encoder, tokenizer, config.base, config.window)
     model = JointModel(
-        load_encoder(config.base, config.dropout),
+        encoder,
         n_tags=len(schema.tags),
         n_types=len(schema.event_types),
+        n_borders=count_borders(rows),
         dropout=config.dropout,
     )
     trainer = _JointTrainer(
@@ -211,7 +234,11 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     tokenizer.save_pretrained(folder)
     (folder / SCHEMA).write_text(schema.text, encoding="utf-8")
     write_rules(folder, rules)
-    seen = [*read_provenance(Path(config.base)), *entries_of("train", train_files), *entries_of("dev", dev_files)]
+    seen = [
+        *read_provenance(Path(checkpoint_of(config.base))),
+        *entries_of("train", train_files),
+        *entries_of("dev", dev_files),
+    ]
     write_provenance(folder, seen)
     _write_record(config, result, alignment)
     return TrainResult(config.output, result, rules, alignment)
@@ -260,7 +287,7 @@ def _write_record(config: TrainConfig, dev: Evaluation, alignment: AlignmentRepo
     """What export puts into the manifest, and what a reader of the run wants to know."""
     record = {
         "config": asdict(config),
-        "alignment": {"summary": alignment.summary(), "faults": dict(alignment.faults)},
+        "alignment": {"summary": alignment.summary(), "mended": alignment.mended, "faults": dict(alignment.faults)},
         "dev": asdict(dev),
     }
     text = json.dumps(record, default=str, ensure_ascii=False, indent=1) + "\n"

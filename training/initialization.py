@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import BertForMaskedLM
+from transformers import PreTrainedModel
 
 SCALE = 0.06  # standard deviation of pieces and positions; layer normalisation follows, so that only their ratio counts
 SHARPNESS = 2.2  # weight of the position match before the softmax
@@ -27,7 +27,14 @@ def position_width(width: int) -> int:
 
 
 @torch.no_grad()
-def start_from_neighbours(model: BertForMaskedLM, piece_vectors: npt.NDArray[np.float32] | None, seed: int) -> None:
+def start_pieces(model: PreTrainedModel, piece_vectors: npt.NDArray[np.float32]) -> None:
+    """Set the piece embeddings alone, `(vocab, embedding width)` of standard deviation 1, at the scale of the others."""
+    scale = float(model.config.initializer_range)
+    model.get_input_embeddings().weight.copy_(torch.from_numpy(piece_vectors) * scale)  # type: ignore[operator]
+
+
+@torch.no_grad()
+def start_from_neighbours(model: PreTrainedModel, piece_vectors: npt.NDArray[np.float32] | None, seed: int) -> None:
     """Set embeddings and first layer of a fresh model; `piece_vectors` `(vocab, width - position_width)` or None."""
     weights = dict(model.named_parameters())
     width, own = model.config.hidden_size, position_width(model.config.hidden_size)

@@ -4,25 +4,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from labels.decode import DecodingRules, decode_entities, decode_event_types, event_probabilities
+from labels.decode import DecodingRules, Scores, decode_entities, decode_event_types, event_probabilities
 from labels.schema import LabelSchema
 from labels.types import Annotation, Entity, Event, Prediction, Span
 from labels.windows import merge_windows, plan_windows
-from training.data import Collator, Pieces, encode_sentences
+from training.data import IGNORED, Collator, Pieces, encode_sentences
 from training.model import JointModel
 
 
 @dataclass(frozen=True)
 class SentenceScores:
-    """`tags` `(pieces, tags)` and `events` `(windows, types)`, logits; either is None without its head."""
+    """`tags` `(pieces, tags)`, `events` `(windows, types)` and `borders` `(pieces, letters)`, logits; each is None without
+    its head."""
 
     pieces: Pieces
-    tags: npt.NDArray[np.float32] | None
-    events: npt.NDArray[np.float32] | None
+    tags: Scores | None
+    events: Scores | None
+    borders: Scores | None = None
+
+
+_KEPT = ("tag_scores", "border_scores", "event_scores")
+
+
+@dataclass(frozen=True)
+class _RowScores:
+    """Those of one window, special pieces and padding taken off."""
+
+    tags: Scores | None
+    borders: Scores | None
+    events: Scores | None
 
 
 @torch.inference_mode()
@@ -41,7 +55,7 @@ def score_sentences(
     rows = [(t, w) for t, plan in enumerate(plans) for w in range(len(plan))]
     rows.sort(key=lambda row: plans[row[0]][row[1]].end - plans[row[0]][row[1]].start)
     collate = Collator(tokenizer.pad_token_id, 0)
-    found: dict[tuple[int, int], tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]] = {}
+    found: dict[tuple[int, int], _RowScores] = {}
     device = next(model.parameters()).device
     model.eval()
     for start in range(0, len(rows), batch_rows):
@@ -51,7 +65,8 @@ def score_sentences(
             [
                 {
                     "input_ids": [tokenizer.cls_token_id, *pieces[t].ids[s.start : s.end], tokenizer.sep_token_id],
-                    "tags": [0] * (s.end - s.start + 2),
+                    "tags": IGNORED,
+                    "borders": IGNORED,
                     "types": [],
                     "triggers": None,
                 }
@@ -59,34 +74,30 @@ def score_sentences(
             ]
         )
         scores = model(batch["input_ids"].to(device), batch["attention_mask"].to(device))
-        tags = scores["tag_scores"].float().cpu().numpy() if "tag_scores" in scores else None
-        events = scores["event_scores"].float().cpu().numpy() if "event_scores" in scores else None
+        arrays = {name: scores[name].float().cpu().numpy() for name in _KEPT if name in scores}
         for i, (row, span) in enumerate(zip(chunk, spans, strict=True)):
-            found[row] = (
-                None if tags is None else tags[i, 1 : 1 + span.end - span.start],
-                None if events is None else events[i],
+            shown = slice(1, 1 + span.end - span.start)
+            found[row] = _RowScores(
+                tags=arrays["tag_scores"][i, shown] if "tag_scores" in arrays else None,
+                borders=arrays["border_scores"][i, shown] if "border_scores" in arrays else None,
+                events=arrays["event_scores"][i] if "event_scores" in arrays else None,
             )
-    return [_gather(t, pieces[t], plan, found, model) for t, plan in enumerate(plans)]
+    return [_gather(pieces[t], plan, [found[t, w] for w in range(len(plan))], model) for t, plan in enumerate(plans)]
 
 
-def _gather(
-    text: int,
-    pieces: Pieces,
-    plan: Sequence[Span],
-    found: dict[tuple[int, int], tuple[npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]],
-    model: JointModel,
-) -> SentenceScores:
-    rows = [found[text, w] for w in range(len(plan))]
-    tags = [tag for tag, _ in rows if tag is not None]
-    events = [event for _, event in rows if event is not None]
+def _gather(pieces: Pieces, plan: Sequence[Span], rows: Sequence[_RowScores], model: JointModel) -> SentenceScores:
+    def merged(head: nn.Linear | None, scores: Sequence[Scores | None]) -> Scores | None:
+        if head is None:
+            return None
+        present = [each for each in scores if each is not None]
+        return merge_windows(plan, present) if plan else np.zeros((0, head.out_features), np.float32)
+
+    events = [row.events for row in rows if row.events is not None]
     return SentenceScores(
         pieces,
-        None
-        if model.tag_head is None
-        else merge_windows(plan, tags)
-        if plan
-        else np.zeros((0, model.tag_head.out_features), np.float32),
-        np.stack(events) if events else None,
+        tags=merged(model.tag_head, [row.tags for row in rows]),
+        events=np.stack(events) if events else None,
+        borders=merged(model.border_head, [row.borders for row in rows]),
     )
 
 
@@ -95,7 +106,8 @@ def decode_sentence(gold: Annotation, scores: SentenceScores, schema: LabelSchem
     entities: list[Entity] = []
     if scores.tags is not None and schema.tags:
         counts: dict[str, int] = {}
-        for found in decode_entities(scores.tags, schema.tags, scores.pieces.offsets, gold.text, rules.tag_temperature):
+        offsets, temperature = scores.pieces.offsets, rules.tag_temperature
+        for found in decode_entities(scores.tags, schema.tags, offsets, gold.text, temperature, scores.borders):
             prefix = schema.entity(found.label).prefix
             counts[prefix] = counts.get(prefix, 0) + 1
             entities.append(Entity(f"{prefix}{counts[prefix]}", found.label, found.span, found.score))

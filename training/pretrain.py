@@ -1,137 +1,82 @@
-"""Pre-train a BERT encoder by masked language modelling: `marsad pretrain --config X.toml --texts FOLDER`.
+"""Pre-train an encoder: `marsad pretrain --config X.toml --texts FOLDER`, or the same under `torchrun`.
 
-The folder that comes out is a plain BERT: `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained` load it
-without any code of ours. Every step depends on the configuration and the step's number alone, so a run that was
-killed goes on from its last checkpoint along the same loss curve.
+The folder that comes out is plain: `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained` load it without any
+code of ours. Every step depends on the configuration and the step's number alone, so a run that was killed goes on from
+its last checkpoint along the same loss curve, on as many processes as there are then.
 """
 
 import json
-import logging
-import time
-from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
-from transformers import BertConfig, BertForMaskedLM
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from labels.errors import ConfigError
-from training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from training.embeddings import word2vec_embeddings
-from training.initialization import position_width, start_from_neighbours
-from training.precision import autocast_dtype
-from training.pretrain_data import PieceRows, TextSource, encode_texts, iter_paragraphs
-from training.provenance import entries_of, write_provenance
-from training.tokenizer import SPECIAL_PIECES, piece_id, save_tokenizer, train_tokenizer
+from training.encoders import build_encoder, encoder_of, load_masked_lm
+from training.initialization import position_width, start_from_neighbours, start_pieces
+from training.memory import keep_freed_memory
+from training.objectives import ReplacedPieces
+from training.piece_file import PIECES, Pieces, open_pieces, write_pieces
+from training.pretrain_config import PretrainConfig
+from training.pretrain_data import iter_paragraphs
+from training.pretrain_loop import PretrainingLoop
+from training.processes import join_processes
+from training.provenance import entries_of, read_provenance, write_provenance
+from training.tokenizer import train_tokenizer, wrap_tokenizer
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Shape of the BERT; `max_pieces` is the longest input it will ever take."""
-
-    vocab_size: int = 24_000
-    layers: int = 6
-    width: int = 256
-    heads: int = 4
-    max_pieces: int = 256
-    initializer_range: float = 0.02
+WORD2VEC_PIECES = 12_000_000
 
 
-@dataclass(frozen=True)
-class PretrainConfig:
-    """One pre-training run. `pieces` counts every piece read, repeats included; the learning rate rises over
-    `warmup_steps`, stays, and falls to zero over the last `decay_share` of the steps. Short rows learn fastest; over
-    the last `long_share` of the steps rows are `long_row_length`, fewer to a batch, so that far positions are learnt too."""
-
-    output: Path
-    texts: tuple[TextSource, ...]
-    encoder: EncoderConfig = EncoderConfig()
-    pieces: int = 30_000_000
-    row_length: int = 64
-    batch_rows: int = 32
-    long_row_length: int = 128
-    long_share: float = 0.0
-    learning_rate: float = 7e-4
-    warmup_steps: int = 500
-    decay_share: float = 0.3
-    weight_decay: float = 0.01
-    mask_share: float = 0.2
-    word2vec_start: bool = True
-    neighbour_start: bool = True
-    compile: bool = False
-    checkpoint_steps: int = 500
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for length in (self.row_length, self.long_row_length):
-            if length > self.encoder.max_pieces:
-                raise ValueError(f"rows of {length} exceed encoder.max_pieces {self.encoder.max_pieces}")
-        if not 0 < self.mask_share < 1 or not 0 <= self.decay_share <= 1:
-            raise ValueError(f"mask_share {self.mask_share} and decay_share {self.decay_share} must be shares of 1")
-
-    @property
-    def steps(self) -> int:
-        return max(1, self.pieces // (self.row_length * self.batch_rows))
-
-    def learning_rate_at(self, step: int) -> float:
-        rise = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        fall = min(1.0, (self.steps - step) / max(1.0, self.decay_share * self.steps))
-        return self.learning_rate * rise * fall
+def pretrain(config: PretrainConfig, texts: Path | None, *, prepare_only: bool = False) -> Path:
+    """Run or resume `config` over the files of `texts`; returns the finished encoder folder. `prepare_only` ends when the
+    tokenizer is trained and the texts are encoded: `output/work` can then be carried to another machine, where the run
+    needs no texts."""
+    keep_freed_memory()
+    with join_processes(config.batch_rows) as processes:
+        work = config.output / "work"
+        if processes.first:
+            _prepare(config, texts, work)
+        processes.wait()
+        if prepare_only:
+            return work
+        tokenizer = _load_tokenizer(work)
+        model = _model(config, open_pieces(work), tokenizer, work)
+        loop = PretrainingLoop(config, model, tokenizer, work, processes)
+        loop.run()
+        if processes.first:
+            _save(config, loop.objective, tokenizer, work)
+        processes.wait()
+    return config.output
 
 
-@dataclass(frozen=True)
-class MaskedBatch:
-    """`ids` `(rows, length)` after masking; `positions` `(masked,)` into the flattened rows; `targets` `(masked,)`."""
-
-    ids: Tensor
-    positions: Tensor
-    targets: Tensor
-
-
-def mask_pieces(rows: Tensor, *, share: float, special: int, mask: int, vocab_size: int, seed: tuple[int, int]) -> MaskedBatch:
-    """Hide a fixed number of the ordinary pieces (ids of `special` and above): 80 % become [MASK], 10 % another
-    piece, 10 % stay. The number is fixed so that every step has the same shapes."""
-    draw = torch.Generator().manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
-    scores = torch.rand(rows.shape, generator=draw).masked_fill(rows < special, 2.0).flatten()
-    count = max(1, int(share * rows.numel()))
-    positions = scores.argsort()[:count]
-    targets = rows.flatten()[positions]
-    fate = torch.rand(count, generator=draw)
-    other = torch.randint(special, vocab_size, (count,), generator=draw)
-    shown = torch.where(fate < 0.8, torch.full_like(targets, mask), torch.where(fate < 0.9, other, targets))
-    ids = rows.flatten().scatter(0, positions, shown).view_as(rows)
-    return MaskedBatch(ids, positions, torch.where(targets >= special, targets, torch.full_like(targets, -100)))
-
-
-def pretrain(config: PretrainConfig, texts: Path) -> Path:
-    """Run or resume `config` over the files of `texts`; returns the finished encoder folder."""
-    work = config.output / "work"
+def _prepare(config: PretrainConfig, texts: Path | None, work: Path) -> None:
+    """Tokenizer and pieces, unless an earlier start made them."""
     work.mkdir(parents=True, exist_ok=True)
     _check_same_run(config, work / "config.json")
-    tokenizer = _tokenizer(config, texts, work / "tokenizer.json")
-    pieces = _pieces(config, texts, tokenizer, work / "pieces.npy")
-    logger.info("%d pieces in the texts, %d to read in %d steps", len(pieces), config.pieces, config.steps)
-    model = _model(config, pieces, tokenizer, work / "start.npy")
-    for _ in _train(config, model, pieces, tokenizer, work):
-        pass
-    model.float().save_pretrained(config.output)
-    save_tokenizer(tokenizer, config.output, config.encoder.max_pieces)
-    write_provenance(config.output, entries_of("pretrain", [texts / source.file for source in config.texts]))
-    return config.output
+    ready = (work / PIECES).exists() or (work / f"{PIECES}.xz").exists()
+    if ready and (work / "tokenizer.json").exists():
+        return
+    if texts is None:
+        raise ConfigError(f"{work} holds no encoded texts; say where the texts are with --texts FOLDER")
+    if not (work / "tokenizer.json").exists():
+        _tokenizer(config, texts).save_pretrained(work)
+    tokenizer = _load_tokenizer(work)
+    inner: Tokenizer = tokenizer.backend_tokenizer
+    write_provenance(work, entries_of("pretrain", [texts / source.file for source in config.texts]))
+    write_pieces(iter_paragraphs(texts, config.texts), inner, int(tokenizer.sep_token_id), work)
 
 
 def _check_same_run(config: PretrainConfig, path: Path) -> None:
     """Refuse to go on with another corpus, tokenizer or shape; length and schedule of the run may change."""
-    fixed = {
-        key: value for key, value in asdict(config).items() if key in ("texts", "encoder", "seed", "row_length", "batch_rows")
-    }
+    kept = ("texts", "encoder", "base", "objective", "optimizer", "seed", "row_length", "batch_rows", "mask_share")
+    fixed = {key: value for key, value in asdict(config).items() if key in kept}
     text = json.dumps(fixed, default=str, sort_keys=True, indent=1)
     if not path.exists():
         path.write_text(text, encoding="utf-8")
@@ -139,124 +84,62 @@ def _check_same_run(config: PretrainConfig, path: Path) -> None:
         raise ConfigError(f"{config.output} holds a run of another configuration ({path}); choose another output")
 
 
-def _tokenizer(config: PretrainConfig, texts: Path, path: Path) -> Tokenizer:
-    if not path.exists():
-        documents = iter_paragraphs(texts, config.texts)
-        sample = (paragraph for i, paragraphs in enumerate(documents) if i % 3 == 0 for paragraph in paragraphs)
-        train_tokenizer(sample, config.encoder.vocab_size).save(str(path))
-    return Tokenizer.from_file(str(path))
+def _tokenizer(config: PretrainConfig, texts: Path) -> PreTrainedTokenizerBase:
+    if config.base:
+        return _load_tokenizer(Path(config.base))
+    documents = iter_paragraphs(texts, config.texts)
+    sample = (paragraph for i, paragraphs in enumerate(documents) if i % 3 == 0 for paragraph in paragraphs)
+    return wrap_tokenizer(train_tokenizer(sample, config.encoder.vocab_size), config.encoder.max_pieces)
 
 
-def _pieces(config: PretrainConfig, texts: Path, tokenizer: Tokenizer, path: Path) -> npt.NDArray[np.uint16]:
-    if not path.exists():
-        partial = path.with_name("partial.npy")
-        encode_texts(iter_paragraphs(texts, config.texts), tokenizer, partial)
-        partial.rename(path)
-    pieces: npt.NDArray[np.uint16] = np.load(path, mmap_mode="r")
-    return pieces
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder}: no tokenizer that loads: {error}") from error
+    missing = [name for name in ("cls_token", "sep_token", "mask_token") if getattr(tokenizer, name) is None]
+    if missing or not tokenizer.is_fast:
+        raise ConfigError(
+            f"{folder}: pre-training needs a fast tokenizer with [CLS], [SEP] and [MASK]; missing: {missing or 'fast'}"
+        )
+    return cast("PreTrainedTokenizerFast", tokenizer)
 
 
-def _model(config: PretrainConfig, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer, start: Path) -> BertForMaskedLM:
+def _model(config: PretrainConfig, pieces: Pieces, tokenizer: PreTrainedTokenizerFast, work: Path) -> PreTrainedModel:
     torch.manual_seed(config.seed)
-    shape = config.encoder
-    bert = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=shape.width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        intermediate_size=4 * shape.width,
-        max_position_embeddings=shape.max_pieces,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=piece_id(tokenizer, "[PAD]"),
-        initializer_range=shape.initializer_range,
-    )
-    bert._attn_implementation = "eager"  # on a CPU its backward pass is faster than the fused kernel's at these lengths
-    model = BertForMaskedLM(bert)
-    vectors = None
-    if config.word2vec_start:
-        if not start.exists():
-            width = shape.width - position_width(shape.width)
-            np.save(start, word2vec_embeddings(pieces[:12_000_000], vocab_size=bert.vocab_size, width=width, seed=config.seed))
-        vectors = np.load(start)
-    if config.neighbour_start:
+    if config.base:
+        return load_masked_lm(config.base)
+    model = build_encoder(config.encoder, tokenizer.backend_tokenizer)
+    neighbours = config.neighbour_start and config.encoder.architecture == "bert"
+    vectors = _word2vec(config, pieces, len(tokenizer), work / "start.npy", neighbours=neighbours)
+    if neighbours:
         start_from_neighbours(model, vectors, config.seed)
+    elif vectors is not None:
+        start_pieces(model, vectors)
     return model
 
 
-class _Batches:
-    """The rows of each step: short ones first, long ones over the last `long_share` of the steps."""
+def _word2vec(
+    config: PretrainConfig, pieces: Pieces, vocab_size: int, path: Path, *, neighbours: bool
+) -> npt.NDArray[np.float32] | None:
+    if not config.word2vec_start:
+        return None
+    if not path.exists():
+        width = config.encoder.embedding_width or config.encoder.width
+        width -= position_width(width) if neighbours else 0
+        vectors = word2vec_embeddings(pieces[:WORD2VEC_PIECES], vocab_size=vocab_size, width=width, seed=config.seed)
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, vectors)
+        partial.rename(path)
+    loaded: npt.NDArray[np.float32] = np.load(path)
+    return loaded
 
-    def __init__(self, config: PretrainConfig, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer) -> None:
-        cls, sep = piece_id(tokenizer, "[CLS]"), piece_id(tokenizer, "[SEP]")
-        self.short = PieceRows(pieces, length=config.row_length, cls=cls, sep=sep, seed=config.seed)
-        self.long = PieceRows(pieces, length=config.long_row_length, cls=cls, sep=sep, seed=config.seed + 1)
-        self.short_rows = config.batch_rows
-        self.long_rows = max(1, config.batch_rows * config.row_length // config.long_row_length)
-        self.turn = round((1 - config.long_share) * config.steps)
 
-    def __getitem__(self, step: int) -> npt.NDArray[np.int64]:
-        if step < self.turn:
-            return self.short.batch(step, self.short_rows)
-        return self.long.batch(step - self.turn, self.long_rows)
-
-
-def _train(
-    config: PretrainConfig, model: BertForMaskedLM, pieces: npt.NDArray[np.uint16], tokenizer: Tokenizer, work: Path
-) -> Iterator[tuple[int, float]]:
-    """Train in place; yields each step's number and loss."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.nn.Module.to(model, device).train()
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=config.learning_rate,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    first = 0
-    if (checkpoint := latest_checkpoint(work)) is not None:
-        first = load_checkpoint(checkpoint, model, optimizer)
-        logger.info("resumed at step %d from %s", first, checkpoint)
-    batches = _Batches(config, pieces, tokenizer)
-    encoder = torch.compile(model.bert, dynamic=False) if config.compile else model.bert
-    dtype = autocast_dtype(device)
-    since, losses = time.monotonic(), []
-    with (work / "loss.jsonl").open("a", encoding="utf-8") as log:
-        for step in range(first, config.steps):
-            batch = mask_pieces(
-                torch.from_numpy(batches[step]),
-                share=config.mask_share,
-                special=len(SPECIAL_PIECES),
-                mask=piece_id(tokenizer, "[MASK]"),
-                vocab_size=model.config.vocab_size,
-                seed=(config.seed, step),
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate_at(step)
-            with nullcontext() if dtype is None else torch.autocast(device.type, dtype):
-                hidden = encoder(batch.ids.to(device)).last_hidden_state  # (rows, length, width)
-                hidden = hidden.flatten(0, 1)[batch.positions.to(device)]  # (masked, width)
-                logits = model.cls(hidden)  # (masked, vocab)
-            loss = torch.nn.functional.cross_entropy(logits.float(), batch.targets.to(device))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.item())
-            done = step + 1
-            if done % 100 == 0 or done == config.steps:
-                seconds = time.monotonic() - since
-                rate = len(losses) * config.row_length * config.batch_rows / seconds
-                left = (config.steps - done) * seconds / len(losses)
-                entry = {"step": done, "loss": round(sum(losses) / len(losses), 4), "pieces_per_second": round(rate)}
-                log.write(json.dumps(entry) + "\n")
-                log.flush()
-                logger.info(
-                    "step %d/%d  loss %.3f  %.0f pieces/s  %.0f min left", done, config.steps, entry["loss"], rate, left / 60
-                )
-                since, losses = time.monotonic(), []
-            if done % config.checkpoint_steps == 0 or done == config.steps:
-                save_checkpoint(work, done, model, optimizer)
-            yield done, loss.item()
+def _save(config: PretrainConfig, objective: nn.Module, tokenizer: PreTrainedTokenizerFast, work: Path) -> None:
+    """The encoder, with its head for masked pieces where that was trained."""
+    model: PreTrainedModel = objective.model  # type: ignore[assignment]
+    saved = encoder_of(model) if isinstance(objective, ReplacedPieces) else model
+    saved.float().save_pretrained(config.output)
+    tokenizer.save_pretrained(config.output)
+    seen = read_provenance(Path(config.base)) if config.base else []
+    write_provenance(config.output, [*seen, *read_provenance(work)])

@@ -85,9 +85,9 @@ def piece_id(tokenizer: Tokenizer, piece: str) -> int:
     return int(found)
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_pieces: int) -> None:
-    """Write the files that `AutoTokenizer.from_pretrained(folder)` loads without any code of ours."""
-    PreTrainedTokenizerFast(
+def wrap_tokenizer(tokenizer: Tokenizer, max_pieces: int) -> PreTrainedTokenizerFast:
+    """The form that transformers loads, saves and calls."""
+    return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=max_pieces,
         pad_token="[PAD]",
@@ -95,4 +95,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_pieces: int) -> None:
         cls_token="[CLS]",
         sep_token="[SEP]",
         mask_token="[MASK]",
-    ).save_pretrained(folder)
+    )
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_pieces: int) -> None:
+    """Write the files that `AutoTokenizer.from_pretrained(folder)` loads without any code of ours."""
+    wrap_tokenizer(tokenizer, max_pieces).save_pretrained(folder)
