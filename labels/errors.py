@@ -9,6 +9,10 @@ class ConfigError(MarsadError):
     """A configuration file that cannot be used."""
 
 
+class TrainingError(MarsadError):
+    """A run that cannot go on."""
+
+
 class SchemaError(MarsadError):
     """A label schema that contradicts itself or the data."""
 

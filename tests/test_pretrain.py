@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
-from labels.errors import ConfigError, FolderError
+from labels.errors import ConfigError, FolderError, TrainingError
 from tests.tiny import gold
 from training.config import load_config
 from training.export_encoder import export_encoder
@@ -151,6 +151,8 @@ def test_every_architecture_learns_and_loads(tmp_path: Path, texts: Path, archit
 def test_training_goes_on_from_a_base(tmp_path: Path, texts: Path) -> None:
     first = write_config(tmp_path / "first.toml", tmp_path / "first", 4)
     pretrain(first, texts)
+    with pytest.raises(ConfigError, match=r"rows of 64 pieces are too long for base .* at most 32"):
+        pretrain(dataclasses.replace(first, base=str(first.output), output=tmp_path / "long", row_length=64), texts)
     second = dataclasses.replace(
         first, base=str(first.output), output=tmp_path / "second", learning_rate=0.0, muon_learning_rate=0.0
     )
@@ -177,6 +179,14 @@ def test_a_run_becomes_a_plain_encoder_in_16_bits(tmp_path: Path, texts: Path) -
         export_encoder(run, folder, name="x")
     with pytest.raises(ConfigError, match="marsad pretrain"):
         export_encoder(folder, tmp_path / "other", name="x")
+
+
+def test_a_run_that_diverges_ends_and_keeps_what_was_whole(tmp_path: Path, texts: Path) -> None:
+    config = write_config(tmp_path / "c.toml", tmp_path / "run", 20)
+    pretrain(dataclasses.replace(config, pieces=10 * 64, decay_share=0.0), texts)
+    with pytest.raises(TrainingError, match=r"not a number any more at step 20: lower .*checkpoint-10"):
+        pretrain(dataclasses.replace(config, learning_rate=1e30, decay_share=0.0), texts)
+    assert (config.output / "work" / "checkpoint-10").is_dir()
 
 
 def test_held_out_texts_are_measured(tmp_path: Path, texts: Path) -> None:

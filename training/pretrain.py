@@ -18,6 +18,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from labels.errors import ConfigError
+from training.bases import longest_row
 from training.embeddings import word2vec_embeddings
 from training.encoders import build_encoder, encoder_of, load_masked_lm
 from training.initialization import position_width, start_from_neighbours, start_pieces
@@ -108,7 +109,7 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 def _model(config: PretrainConfig, pieces: Pieces, tokenizer: PreTrainedTokenizerFast, work: Path) -> PreTrainedModel:
     torch.manual_seed(config.seed)
     if config.base:
-        return load_masked_lm(config.base)
+        return _base_model(config)
     model = build_encoder(config.encoder, tokenizer.backend_tokenizer)
     neighbours = config.neighbour_start and config.encoder.architecture == "bert"
     vectors = _word2vec(config, pieces, len(tokenizer), work / "start.npy", neighbours=neighbours)
@@ -116,6 +117,14 @@ def _model(config: PretrainConfig, pieces: Pieces, tokenizer: PreTrainedTokenize
         start_from_neighbours(model, vectors, config.seed)
     elif vectors is not None:
         start_pieces(model, vectors)
+    return model
+
+
+def _base_model(config: PretrainConfig) -> PreTrainedModel:
+    model = load_masked_lm(config.base)
+    limit, row = longest_row(encoder_of(model)), max(config.row_length, config.long_row_length if config.long_share else 0)
+    if limit is not None and row > limit:
+        raise ConfigError(f"rows of {row} pieces are too long for base {config.base!r}, which takes at most {limit}")
     return model
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from labels.errors import TrainingError
 from training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from training.encoders import encoder_of, flops_per_piece, hidden_parameters
 from training.objectives import MaskedLanguageModel, ReplacedPieces, mask_pieces
@@ -164,6 +166,11 @@ class PretrainingLoop:
         if not checkpoint and done % REPORT_STEPS:
             return
         losses, seconds = progress.take(self.processes)
+        if not all(map(math.isfinite, losses.values())):
+            kept = latest_checkpoint(self.work)
+            raise TrainingError(
+                f"the loss is not a number any more at step {done}: lower the learning rates; last state: {kept or 'none'}"
+            )
         if checkpoint:
             losses |= self._held_out_losses()
             if self.processes.first:
