@@ -55,14 +55,21 @@ def test_pieces_are_those_of_the_texts_in_order(tmp_path: Path) -> None:
     assert len(open_pieces(tmp_path, HELD_OUT)) == 0
 
 
-def test_every_256th_document_is_held_out(tmp_path: Path) -> None:
+def test_a_document_in_256_is_held_out_by_its_text(tmp_path: Path) -> None:
     tokenizer = train_tokenizer(TEXTS, vocab_size=300, min_frequency=1)
-    write_pieces(([f"{TEXTS[0]} {i}"] for i in range(600)), tokenizer, 3, tmp_path)
-    held_out = tokenizer.decode(open_pieces(tmp_path, HELD_OUT).tolist(), skip_special_tokens=False)
-    assert held_out.count("سلاح") == 2
-    assert len(open_pieces(tmp_path)) + len(open_pieces(tmp_path, HELD_OUT)) == sum(
-        len(tokenizer.encode(f"{TEXTS[0]} {i}", add_special_tokens=False).ids) + 1 for i in range(600)
-    )
+    texts = [f"{TEXTS[0]} {i}" for i in range(1000)]
+    separator = piece_id(tokenizer, "[SEP]")
+
+    def held_out(documents: list[str], folder: Path) -> list[int]:
+        folder.mkdir()
+        write_pieces(([text] for text in documents), tokenizer, separator, folder)
+        return open_pieces(folder, HELD_OUT).tolist()
+
+    found = held_out(texts, tmp_path / "all")
+    assert 0 < found.count(separator) < 20
+    assert held_out(texts[::-1], tmp_path / "reversed").count(separator) == found.count(separator)
+    total = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) + 1 for text in texts)
+    assert len(open_pieces(tmp_path / "all")) + len(found) == total
 
 
 def test_packed_pieces_are_unpacked(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ logger = logging.getLogger(__name__)
 Pieces = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 PIECES, HELD_OUT, RECORD = "pieces.bin", "heldout.bin", "pieces.json"
-_EACH_HELD_OUT = 256
 _PARAGRAPHS = 4096  # encoded together
 
 
@@ -51,20 +50,25 @@ class _Writer:
 
 
 def write_pieces(documents: Iterable[list[str]], tokenizer: Tokenizer, separator: int, folder: Path) -> None:
-    """Encode every paragraph, `separator` after each, into `folder`: `pieces.bin`, and every 256th document into
-    `heldout.bin`, which is never trained on. 16 bits a piece where the vocabulary fits. Memory does not grow with the
-    texts. The files appear whole or not at all; `pieces.json` says what is in them."""
+    """Encode every paragraph, `separator` after each, into `folder`: `pieces.bin`, and one document in 256 into
+    `heldout.bin`, which is never trained on: its own text decides, so that a later stage over other files leaves it out
+    too. 16 bits a piece where the vocabulary fits. Memory does not grow with the texts. The files appear whole or not at
+    all; `pieces.json` says what is in them."""
     partials = {name: folder / f"{name}.partial" for name in (PIECES, HELD_OUT)}
     with partials[PIECES].open("wb") as pieces, partials[HELD_OUT].open("wb") as held_out:
         writers = {PIECES: _Writer(pieces, tokenizer, separator), HELD_OUT: _Writer(held_out, tokenizer, separator)}
-        for number, paragraphs in enumerate(documents):
-            writers[HELD_OUT if number % _EACH_HELD_OUT == _EACH_HELD_OUT - 1 else PIECES].add(paragraphs)
+        for paragraphs in documents:
+            writers[HELD_OUT if _is_held_out(paragraphs) else PIECES].add(paragraphs)
         for writer in writers.values():
             writer.flush()
     records = {name: writer.record() for name, writer in writers.items()}
     (folder / RECORD).write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     for name in (HELD_OUT, PIECES):  # the larger comes last: where it is, all is
         partials[name].rename(folder / name)
+
+
+def _is_held_out(paragraphs: list[str]) -> bool:
+    return hashlib.blake2b(paragraphs[0].encode(), digest_size=1).digest() == b"\0"
 
 
 def open_pieces(folder: Path, name: str = PIECES) -> Pieces:
