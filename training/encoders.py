@@ -109,8 +109,8 @@ def build_encoder(shape: EncoderConfig, tokenizer: Tokenizer) -> PreTrainedModel
 
 
 def _leave_segments(model: PreTrainedModel) -> None:
-    """Rows have one segment: its embedding is added to every piece, which positions can do as well, and on several cores
-    adding up its gradient, all of it in one row, costs a tenth of a step."""
+    """Rows have one segment: its embedding is added to every piece, which positions can do as well, and its gradient
+    would be added up in one row, for which the cores have to wait for each other."""
     for name, parameter in model.named_parameters():
         if name.endswith("token_type_embeddings.weight"):
             parameter.requires_grad_(False)

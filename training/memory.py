@@ -1,4 +1,4 @@
-"""How the C library gives memory back, which on a CPU decides a quarter of a training step."""
+"""How the C library gives memory back."""
 
 import ctypes
 import sys
@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Have glibc keep what is freed instead of handing it back to the kernel; True if that was done.
 
     A step frees and asks again for hundreds of buffers of megabytes. By default each is mapped anew, and the kernel
-    zeroes it page by page: 8,000 page faults a step were seen on a three-layer model, and steps a quarter longer.
+    zeroes it page by page (a test counts the faults).
     """
     if not sys.platform.startswith("linux"):
         return False

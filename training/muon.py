@@ -1,7 +1,7 @@
 """Muon with all matrices of one shape orthogonalised together.
 
-torch's own takes them one by one, and on two cores the many small products then cost a third of a training step; stacked,
-and compiled, they cost a seventh. Its state is kept as torch keeps it, and the steps are the same (a test compares them).
+torch's own takes them one by one: many small products, which leave a matrix unit idle. Its state is kept as torch keeps it,
+and the steps are the same (a test compares them).
 """
 
 import math
