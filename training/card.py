@@ -5,6 +5,7 @@ from typing import Any
 
 from labels.folder import Manifest
 from labels.schema import LabelSchema
+from training.provenance import provenance_section
 from training.report import TABLE_HEAD
 
 
@@ -29,13 +30,7 @@ def model_card(manifest: Manifest, schema: LabelSchema, reports: Mapping[str, Ma
         f"- longest row: {manifest.window} pieces; longer sentences are read in windows that share {manifest.overlap}",
         f"- made by Marsad {manifest.marsad_version}",
         "",
-        "## Data it has seen",
-        "",
-        "| stage | file | sha256 |",
-        "| --- | --- | --- |",
-        *(f"| {item['stage']} | {item['file']} | `{item['sha256'][:16]}` |" for item in manifest.data),
-        "",
-        "What these files are, and under which licences, is in docs/data.md of the project.",
+        *provenance_section(manifest.data),
     ]
     for split, report in reports.items():
         lines += [

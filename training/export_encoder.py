@@ -11,7 +11,7 @@ from transformers import AutoModel
 
 from labels import __version__
 from labels.errors import ConfigError, FolderError
-from training.provenance import PROVENANCE, read_provenance
+from training.provenance import PROVENANCE, provenance_section, read_provenance
 from training.served import WEIGHTS
 
 LOG = Path("work") / "loss.jsonl"
@@ -70,13 +70,7 @@ def _card(name: str, config: dict[str, Any], n_weights: int, log: list[dict[str,
         "The tokenizer removes diacritics and tatweel, folds alef forms, and parts proclitics from words; offsets point into",
         f"the text as given. Weights are stored in 16 bits. Made by Marsad {__version__}.",
         "",
-        "## Data it has seen",
-        "",
-        "| stage | file | sha256 |",
-        "| --- | --- | --- |",
-        *(f"| {item['stage']} | {item['file']} | `{item['sha256'][:16]}` |" for item in data),
-        "",
-        "What these files are, and under which licences, is in docs/data.md of the project.",
+        *provenance_section(data),
         "",
         "## Last stage of training",
         "",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from labels.errors import ConfigError
 from labels.folder import hash_file
@@ -34,3 +35,16 @@ def write_provenance(folder: Path, entries: Sequence[Mapping[str, str]]) -> None
     """Write the entries, each once."""
     unique = list({tuple(entry.items()): dict(entry) for entry in entries}.values())
     (folder / PROVENANCE).write_text(json.dumps(unique, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def provenance_section(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The part of a card that names the files, as Markdown lines."""
+    return [
+        "## Data it has seen",
+        "",
+        "| stage | file | sha256 |",
+        "| --- | --- | --- |",
+        *(f"| {item['stage']} | {item['file']} | `{item['sha256'][:16]}` |" for item in entries),
+        "",
+        "What these files are, and under which licences, is in docs/data.md of the project.",
+    ]
