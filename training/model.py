@@ -122,8 +122,8 @@ def joint_loss(
 
 def load_encoder(base: str, dropout: float | None = None) -> nn.Module:
     """Any BERT that `AutoModel` loads, by path or hub id, without code from the hub, or that of a served model folder; its
-    pooler is not wanted. `dropout`
-    takes the place of what the base was pre-trained with: ours without any, which on little gold learns it by heart."""
+    pooler is not wanted. `dropout` takes the place of what the base was pre-trained with: ours without any, which on
+    little gold learns it by heart."""
     if not Path(base).exists() and base.startswith((".", "/", "runs/", "models/")):
         raise ConfigError(f"base {base!r} is no folder; pre-train it first (marsad pretrain) or name a hub id")
     folder = checkpoint_of(base)
