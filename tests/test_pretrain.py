@@ -30,6 +30,7 @@ pieces = {pieces}
 row_length = 16
 long_row_length = 32
 long_share = 0.25
+shift_share = 0.5
 batch_rows = 4
 warmup_steps = 5
 optimizer = "muon"
@@ -240,6 +241,23 @@ def test_parts_of_a_batch_are_its_rows() -> None:
     for part in parts:
         assert bool((part.ids == 4).any())
         assert int(part.positions.max()) < part.ids.numel()
+
+
+def test_shifted_rows_begin_anywhere_and_stay_whole() -> None:
+    rows = torch.randint(5, 20, (40, 8), generator=torch.Generator().manual_seed(1))
+    batch = mask_pieces(rows, share=0.3, ordinary=torch.arange(20) >= 5, mask=4, seed=(1, 2))
+    all_of_them = batch.shifted(share=1.0, limit=32, seed=(1, 2)).places
+    assert all_of_them is not None
+    assert (all_of_them.diff(dim=1) == 1).all()
+    assert all_of_them.min() >= 0
+    assert all_of_them.max() < 32
+    assert len(set(all_of_them[:, 0].tolist())) > 10
+    half = batch.shifted(share=0.5, limit=32, seed=(1, 2))
+    assert half.places is not None
+    assert 8 <= int((half.places[:, 0] == 0).sum()) <= 32
+    assert torch.equal(half.part(1, 2).places, half.places[20:])  # type: ignore[arg-type]
+    assert batch.shifted(share=1.0, limit=8, seed=(1, 2)).places.max() == 7  # type: ignore[union-attr]
+    assert torch.equal(half.places, batch.shifted(share=0.5, limit=32, seed=(1, 2)).places)  # type: ignore[arg-type]
 
 
 def test_first_layer_starts_by_looking_at_its_neighbours() -> None:

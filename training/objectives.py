@@ -4,7 +4,7 @@ Both are modules from a masked batch to a vector of losses, so that compiling, a
 processes are the same for both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,11 +22,13 @@ IGNORED = -100
 @dataclass(frozen=True)
 class MaskedBatch:
     """`ids` `(rows, length)` after masking; `positions` `(masked,)` into the flattened rows; `targets` `(masked,)`, -100
-    where a row had fewer ordinary pieces than are masked in each."""
+    where a row had fewer ordinary pieces than are masked in each; `places` `(rows, length)`, which position embedding each
+    piece gets, or None for those from 0 on."""
 
     ids: Tensor
     positions: Tensor
     targets: Tensor
+    places: Tensor | None = None
 
     def part(self, rank: int, world: int) -> "MaskedBatch":
         """The rows of one process of `world`: every row has as many masked pieces, so that the mean over processes is the
@@ -35,7 +37,18 @@ class MaskedBatch:
         share, each = rows // world, len(self.positions) // rows
         first = rank * share
         masked = slice(first * each, (first + share) * each)
-        return MaskedBatch(self.ids[first : first + share], self.positions[masked] - first * length, self.targets[masked])
+        places = None if self.places is None else self.places[first : first + share]
+        return MaskedBatch(
+            self.ids[first : first + share], self.positions[masked] - first * length, self.targets[masked], places
+        )
+
+    def shifted(self, *, share: float, limit: int, seed: tuple[int, int]) -> "MaskedBatch":
+        """The batch with a `share` of its rows beginning at any position up to which they fit under `limit`: so that short
+        rows teach far positions too."""
+        count, length = self.ids.shape
+        draw = np.random.default_rng([*seed, 1])
+        starts = draw.integers(0, max(1, limit - length + 1), count) * (draw.random(count) < share)
+        return replace(self, places=torch.from_numpy(starts)[:, None] + torch.arange(length)[None])
 
 
 def mask_pieces(rows: Tensor, *, share: float, ordinary: Tensor, mask: int, seed: tuple[int, int]) -> MaskedBatch:
@@ -69,9 +82,9 @@ class MaskedLanguageModel(nn.Module):
     def weights(self) -> tuple[float, ...]:
         return (1.0,)
 
-    def forward(self, ids: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, positions: Tensor, targets: Tensor, places: Tensor | None = None) -> Tensor:
         """`(1,)`: the mean over all masked positions, an unasked one counting 0."""
-        return _masked_loss(_masked_logits(self.model, ids, positions), targets)[None]
+        return _masked_loss(_masked_logits(self.model, ids, positions, places), targets)[None]
 
 
 class ReplacedPieces(nn.Module):
@@ -114,9 +127,9 @@ class ReplacedPieces(nn.Module):
     def weights(self) -> tuple[float, ...]:
         return (1.0, self.detection_weight)
 
-    def forward(self, ids: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, positions: Tensor, targets: Tensor, places: Tensor | None = None) -> Tensor:
         """`(2,)`: the generator's loss over masked positions, the detector's over all."""
-        logits = _masked_logits(self.generator, ids, positions)
+        logits = _masked_logits(self.generator, ids, positions, places)
         asked = targets != IGNORED
         with torch.no_grad():
             noise = torch.rand_like(logits, dtype=torch.float32).clamp_(1e-9, 1 - 1e-9)
@@ -124,14 +137,18 @@ class ReplacedPieces(nn.Module):
             original = ids.flatten().scatter(0, positions, torch.where(asked, targets, ids.flatten()[positions]))
             filled = original.scatter(0, positions, torch.where(asked, drawn, original[positions]))
             replaced = (filled != original).float()
-        hidden = encoder_of(self.model)(input_ids=filled.view_as(ids)).last_hidden_state
+        hidden = encoder_of(self.model)(input_ids=filled.view_as(ids), **_placed(places)).last_hidden_state
         detection = nn.functional.binary_cross_entropy_with_logits(self.detector(hidden).flatten().float(), replaced)
         return torch.stack([_masked_loss(logits, targets), detection])
 
 
-def _masked_logits(model: PreTrainedModel, ids: Tensor, positions: Tensor) -> Tensor:
+def _placed(places: Tensor | None) -> dict[str, Tensor]:
+    return {} if places is None else {"position_ids": places}
+
+
+def _masked_logits(model: PreTrainedModel, ids: Tensor, positions: Tensor, places: Tensor | None) -> Tensor:
     """`(masked, vocab)`."""
-    hidden = encoder_of(model)(input_ids=ids).last_hidden_state  # (rows, length, width)
+    hidden = encoder_of(model)(input_ids=ids, **_placed(places)).last_hidden_state  # (rows, length, width)
     logits: Tensor = head_of(model)(hidden.flatten(0, 1)[positions])
     return logits
 

@@ -16,8 +16,9 @@ __all__ = ["EncoderConfig", "PretrainConfig"]
 class PretrainConfig:
     """One pre-training run. `pieces` counts every piece read, repeats included; the learning rates rise over
     `warmup_steps`, stay, and fall to zero over the last `decay_share` of the steps. Over the last `long_share` of the
-    steps rows are `long_row_length`, fewer to a batch. `batch_rows` is of all processes together. With `base`, an id or a
-    path, weights and tokenizer are taken from there and `encoder` is not looked at."""
+    steps rows are `long_row_length`, fewer to a batch. A `shift_share` of the rows begin at another position than 0, drawn
+    for each. `batch_rows` is of all processes together. With `base`, an id or a path, weights and tokenizer are taken
+    from there and `encoder` is not looked at."""
 
     output: Path
     texts: tuple[TextSource, ...]
@@ -29,6 +30,7 @@ class PretrainConfig:
     batch_rows: int = 32
     long_row_length: int = 128
     long_share: float = 0.0
+    shift_share: float = 0.0
     optimizer: str = "adamw"
     learning_rate: float = 7e-4
     muon_learning_rate: float = 2e-3
@@ -49,10 +51,9 @@ class PretrainConfig:
         for length in (self.row_length, self.long_row_length):
             if not self.base and length > self.encoder.max_pieces:
                 raise ValueError(f"rows of {length} exceed encoder.max_pieces {self.encoder.max_pieces}")
-        if not 0 < self.mask_share < 1 or not 0 <= self.decay_share <= 1 or not 0 <= self.long_share <= 1:
-            raise ValueError(
-                f"mask_share {self.mask_share}, decay_share {self.decay_share}, long_share {self.long_share}: shares of 1"
-            )
+        shares = {name: getattr(self, name) for name in ("mask_share", "decay_share", "long_share", "shift_share")}
+        if not all(0 <= share <= 1 for share in shares.values()) or not 0 < self.mask_share < 1:
+            raise ValueError(f"{', '.join(f'{name} {share}' for name, share in shares.items())}: expected shares of 1")
         for key, value, known in (
             ("encoder.architecture", self.encoder.architecture, get_args(Architecture)),
             ("objective", self.objective, get_args(Objective)),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from labels.errors import TrainingError
+from training.bases import longest_row
 from training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from training.encoders import encoder_of, flops_per_piece, hidden_parameters
 from training.objectives import MaskedLanguageModel, ReplacedPieces, mask_pieces
@@ -84,6 +85,7 @@ class PretrainingLoop:
         self.config, self.work, self.processes = config, work, processes
         pieces = open_pieces(work)
         self.n_pieces = len(pieces)
+        self.longest = longest_row(encoder_of(model)) or config.encoder.max_pieces
         self.objective = build_objective(config, model).to(processes.device).train()
         self.optimizers = build_optimizers(
             self.objective,
@@ -129,11 +131,15 @@ class PretrainingLoop:
         """Of this process's share of the rows."""
         batch = mask_pieces(
             torch.from_numpy(rows), share=self.config.mask_share, ordinary=self.ordinary, mask=self.mask, seed=seed
-        ).part(self.processes.rank, self.processes.world)
+        )
+        if self.config.shift_share and self.objective.training:
+            batch = batch.shifted(share=self.config.shift_share, limit=self.longest, seed=seed)
+        batch = batch.part(self.processes.rank, self.processes.world)
+        places = None if batch.places is None else batch.places.to(self.processes.device)
         device = self.processes.device
         dtype = autocast_dtype(device) if self.config.precision == "auto" else None
         with nullcontext() if dtype is None else torch.autocast(device.type, dtype):
-            losses: Tensor = self.module(batch.ids.to(device), batch.positions.to(device), batch.targets.to(device))
+            losses: Tensor = self.module(batch.ids.to(device), batch.positions.to(device), batch.targets.to(device), places)
         return losses
 
     @torch.no_grad()
