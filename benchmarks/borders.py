@@ -50,7 +50,7 @@ def measure(run: Path, gold: Sequence[Annotation], schema: LabelSchema, window: 
     scores = score_sentences(model, tokenizer, [a.text for a in gold], window=window, overlap=overlap)
     counts = {"glued": 0, "mended": 0, "bare": 0, "kept": 0}
     for annotation, sentence in zip(gold, scores, strict=True):
-        offsets, text = sentence.pieces.offsets, annotation.text
+        offsets, text = sentence.offsets, annotation.text
         for piece, letters in encode_tags(annotation.entities, offsets, text).borders.items():
             starts = name_starts(offsets[piece], text)
             if len(starts) > 1:

@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_GOLD = {"corpus-test": "labels/corpus/test.jsonl"}
 # A seed that lies this far under the median of all did not learn what the others did.
 COLLAPSE = 0.05
-MEASURES = ("entity micro F1", "entity macro F1", "event micro F1", "event macro F1")
+PARTS = {"entity": "entities", "event": "events", "trigger": "triggers", "role": "roles"}
+MEASURES = tuple(f"{part} {kind} F1" for part in PARTS for kind in ("micro", "macro"))
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,11 @@ def run_seed(config: "TrainConfig", data: Path | None, gold: Mapping[str, Path])
     scores = {}
     for name, path in gold.items():
         found = evaluate_model(model, tokenizer, load_gold([path], schema), schema, config, rules, rounds=0)
-        parts = (("entity", found.entities), ("event", found.events))
         scores[name] = {
-            f"{part} {kind} F1": table[kind].f1.value for part, table in parts if table for kind in ("micro", "macro")
+            f"{part} {kind} F1": table[kind].f1.value
+            for part, field in PARTS.items()
+            if (table := getattr(found, field))
+            for kind in ("micro", "macro")
         }
     return SeedResult(config.seed, folder, trained, scores)
 

@@ -21,7 +21,7 @@ def is_mark(character: str) -> bool:
     return character == _TATWEEL or unicodedata.category(character) == "Mn"
 
 
-def _is_no_letter(character: str) -> bool:
+def is_unlettered(character: str) -> bool:
     """A mark, or a sign that is not seen at all."""
     return is_mark(character) or unicodedata.category(character) == "Cf"
 
@@ -39,7 +39,7 @@ def trim_pieces(offsets: Sequence[tuple[int, int]], text: str) -> list[tuple[int
 
 
 def _trim(start: int, end: int, text: str) -> tuple[int, int]:
-    while start < end and (text[start].isspace() or _is_no_letter(text[start])):
+    while start < end and (text[start].isspace() or is_unlettered(text[start])):
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
@@ -54,7 +54,7 @@ def name_starts(piece: tuple[int, int], text: str) -> list[int]:
     starts = [at]
     while len(starts) <= MAX_PROCLITICS and at < end and unicodedata.normalize("NFKC", text[at]) in _PROCLITICS:
         at += 1
-        while at < end and _is_no_letter(text[at]):
+        while at < end and is_unlettered(text[at]):
             at += 1
         if at == end or not text[at].isalnum():
             break

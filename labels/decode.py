@@ -17,18 +17,25 @@ Scores = npt.NDArray[np.float32]
 @dataclass(frozen=True)
 class DecodingRules:
     """What turns scores into answers, set on the dev split and kept with the model: a threshold in (0, 1) per event type,
-    the `temperature` that event scores are divided by before the sigmoid, and `tag_temperature` for entity tags."""
+    the `temperature` that event scores are divided by before the sigmoid, and `tag_temperature` for entity tags; a
+    threshold for the pieces of triggers and one for each role, with the temperatures of both."""
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     tag_temperature: float = 1.0
+    trigger_threshold: float = 0.5
+    trigger_temperature: float = 1.0
+    role_thresholds: Mapping[str, float] = field(default_factory=dict)
+    role_temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value in self.thresholds.items():
+        named = {**self.thresholds, **self.role_thresholds, "triggers": self.trigger_threshold}
+        for name, value in named.items():
             if not 0 < value < 1:
                 raise ValueError(f"the threshold of {name} must be in (0, 1), found {value}")
-        if self.temperature <= 0 or self.tag_temperature <= 0:
-            raise ValueError(f"temperatures must be above 0, found {self.temperature} and {self.tag_temperature}")
+        for part in ("temperature", "tag_temperature", "trigger_temperature", "role_temperature"):
+            if getattr(self, part) <= 0:
+                raise ValueError(f"{part} must be above 0, found {getattr(self, part)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ manifest.json            what this is, where it comes from, what it scores, the 
 schema.toml              the labels, in the order of the outputs
 decoding.json            thresholds and temperatures, set on dev
 tokenizer.json           the tokenizer, normalisation and clitic splitting included
-graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, tag, event and border scores out
+graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, scores out
 README.md                the model card
 checkpoint/              config.json and tokenizer files: with the graph's weights, what to fine-tune from
 """
@@ -21,7 +21,8 @@ from labels.decode import DecodingRules
 from labels.errors import FolderError, MarsadError
 from labels.schema import LabelSchema, parse_schema
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, 2)  # 1 had neither triggers nor roles
 MANIFEST = "manifest.json"
 SCHEMA = "schema.toml"
 DECODING = "decoding.json"
@@ -35,6 +36,16 @@ INPUT_IDS, INPUT_MASK = "input_ids", "attention_mask"  # (rows, pieces), int64
 TAG_SCORES = "tag_scores"  # (rows, pieces, tags), float32; absent without entity labels
 EVENT_SCORES = "event_scores"  # (rows, types), float32; absent without event types
 BORDER_SCORES = "border_scores"  # (rows, pieces, letters), float32; absent where the tokenizer's pieces carry every border
+TRIGGER_SCORES = "trigger_scores"  # (rows, pieces, types), float32; absent where the gold named no triggers
+ROLE_QUERIES, ROLE_KEYS = "role_queries", "role_keys"  # (rows, pieces, roles * width), float32; absent without roles
+PIECE_OUTPUTS = {
+    "tags": TAG_SCORES,
+    "borders": BORDER_SCORES,
+    "triggers": TRIGGER_SCORES,
+    "queries": ROLE_QUERIES,
+    "keys": ROLE_KEYS,
+}
+"""The fields of `labels.scores.RowScores` that hold a line for each piece, and the outputs they come from."""
 
 SERVED = (SCHEMA, DECODING, TOKENIZER, GRAPH, GRAPH_WEIGHTS)
 
@@ -136,11 +147,13 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
         version = record["format_version"]
-        if version == FORMAT_VERSION:
+        if version in READABLE:
             return _sound(Manifest(**record | {"data": tuple(record["data"])}))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise FolderError(f"{file}: not a manifest: {error}") from error
-    raise FolderError(f"{file}: format version {version}, this program reads {FORMAT_VERSION}; export the model again")
+    raise FolderError(
+        f"{file}: format version {version}, this program reads {' and '.join(map(str, READABLE))}; export the model again"
+    )
 
 
 def _sound(manifest: Manifest) -> Manifest:

@@ -4,16 +4,15 @@ together, decode, and give every document its own answer in its own place."""
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from labels.decode import ScoredSpan, decode_entities, decode_event_types, event_probabilities
+from labels.reading import Reading, read_sentence
+from labels.scores import RowScores, merge_rows
 from labels.sentences import split_sentences
 from labels.types import Document, Entity, Event, Failure, Prediction, Span
-from labels.windows import merge_windows, plan_windows
-from serving.engine import Engine, Pieces, RowScores
+from labels.windows import plan_windows
+from serving.engine import Engine, Pieces
 from serving.errors import INTERNAL_MESSAGE, Code, EngineError
 
 logger = logging.getLogger(__name__)
@@ -37,24 +36,19 @@ class _Sentence:
     windows: list[Span]
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What the model made of one sentence: spans that count from its start, and types with their scores."""
-
-    entities: list[ScoredSpan]
-    types: dict[str, float]
-
-
 class Analyzer:
     """Answers with one engine. Safe to share between threads."""
 
-    def __init__(self, engine: Engine, *, max_characters: int = MAX_CHARACTERS) -> None:
+    def __init__(
+        self, engine: Engine, *, max_characters: int = MAX_CHARACTERS, thresholds: Mapping[str, float] | None = None
+    ) -> None:
+        """`thresholds` take the place of the folder's own for the event types they name."""
         self.engine = engine
         self.max_characters = max_characters
         self._schema = engine.folder.schema
-        self._rules = engine.folder.rules
+        rules = engine.folder.rules
+        self._rules = replace(rules, thresholds={**rules.thresholds, **(thresholds or {})})
         self._prefixes = {label.name: label.prefix for label in self._schema.entities}
-        self._no_roles: dict[str, tuple[str, ...]] = dict.fromkeys(self._schema.role_names, ())
 
     def analyze(self, documents: Sequence[Document]) -> list[Prediction | Failure]:
         """One answer a document, in the documents' order. A document that cannot be read gets a Failure in its place
@@ -97,7 +91,7 @@ class Analyzer:
         sentences = self._read(documents)
         rows = [sentence.pieces.ids[window.start : window.end] for sentence in sentences for window in sentence.windows]
         scores = iter(self.engine.forward(rows))
-        by_document: list[list[tuple[_Sentence, _Reading]]] = [[] for _ in documents]
+        by_document: list[list[tuple[_Sentence, Reading]]] = [[] for _ in documents]
         for sentence in sentences:
             text = sentence.span.of(documents[sentence.document].text)
             reading = self._decode(sentence, [next(scores) for _ in sentence.windows], text)
@@ -113,44 +107,30 @@ class Analyzer:
             for (i, span), read in zip(spans, pieces, strict=True)
         ]
 
-    def _decode(self, sentence: _Sentence, scores: Sequence[RowScores], text: str) -> _Reading:
-        if not scores:  # marks only: no piece, so nothing to score
-            return _Reading([], {})
-        entities: list[ScoredSpan] = []
-        types: dict[str, float] = {}
-        tags = [row.tags for row in scores if row.tags is not None]
-        borders = [row.borders for row in scores if row.borders is not None]
-        events = [row.events for row in scores if row.events is not None]
-        if tags:
-            entities = decode_entities(
-                merge_windows(sentence.windows, tags),
-                self._schema.tags,
-                sentence.pieces.offsets,
-                text,
-                self._rules.tag_temperature,
-                merge_windows(sentence.windows, borders) if borders else None,
-            )
-        if events:
-            probabilities = event_probabilities(np.stack(events), self._rules.temperature)
-            types = decode_event_types(probabilities, self._schema.event_types, self._rules)
-        return _Reading(entities, types)
+    def _decode(self, sentence: _Sentence, rows: Sequence[RowScores], text: str) -> Reading:
+        scores = merge_rows(sentence.pieces.offsets, sentence.windows, rows)
+        return read_sentence(scores, text, self._schema, self._rules)
 
-    def _assemble(self, document: Document, read: Sequence[tuple[_Sentence, _Reading]]) -> Prediction:
+    def _assemble(self, document: Document, read: Sequence[tuple[_Sentence, Reading]]) -> Prediction:
         entities: list[Entity] = []
         events: list[Event] = []
         highest: dict[str, float] = {}
         counts: Counter[str] = Counter()
         shared = 0
         for number, (sentence, reading) in enumerate(read):
-            apart = _apart(reading.entities)
-            shared += len(reading.entities) - len(apart)
-            for found in apart:
+            shared += reading.shared
+            ids = []
+            for found in reading.entities:
                 prefix = self._prefixes[found.label]
                 counts[prefix] += 1
+                ids.append(f"{prefix}{counts[prefix]}")
                 span = found.span.shift(sentence.span.start)
-                entities.append(Entity(f"{prefix}{counts[prefix]}", found.label, span, found.score, number))
+                entities.append(Entity(ids[-1], found.label, span, found.score, number))
+            for event in reading.events:
+                trigger = event.trigger and event.trigger.shift(sentence.span.start)
+                roles = {name: tuple(ids[i] for i in filled) for name, filled in event.roles.items()}
+                events.append(Event(event.type, trigger, roles, event.score, number))
             for kind, score in reading.types.items():
-                events.append(Event(kind, None, self._no_roles, score, number))
                 highest[kind] = max(score, highest.get(kind, 0.0))
         return Prediction(
             id=document.id,
@@ -176,19 +156,6 @@ def _groups(documents: Sequence[Document], indexes: Iterable[int]) -> Iterator[l
         size += len(documents[i].text)
     if group:
         yield group
-
-
-def _apart(entities: Sequence[ScoredSpan]) -> list[ScoredSpan]:
-    """Pieces of one ligature, such as ﷲ, all cover its single character, and spans that end and begin in it would
-    overlap: of two such the likelier stays."""
-    kept: list[ScoredSpan] = []
-    for entity in entities:
-        if kept and entity.span.overlaps(kept[-1].span):
-            if entity.score > kept[-1].score:
-                kept[-1] = entity
-            continue
-        kept.append(entity)
-    return kept
 
 
 def _warnings(text: str, sentences: Sequence[_Sentence], shared: int) -> Iterator[str]:

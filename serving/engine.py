@@ -20,11 +20,16 @@ from labels.folder import (
     GRAPH,
     INPUT_IDS,
     INPUT_MASK,
+    PIECE_OUTPUTS,
+    ROLE_KEYS,
+    ROLE_QUERIES,
     TAG_SCORES,
     TOKENIZER,
+    TRIGGER_SCORES,
     ModelFolder,
 )
 from labels.openvino import ov
+from labels.scores import RowScores
 from serving.errors import EngineError
 
 Precision = Literal["auto", "f32", "bf16"]
@@ -43,16 +48,6 @@ class Pieces:
     ids: Sequence[int]
     offsets: Sequence[tuple[int, int]]
     unknown: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RowScores:
-    """Logits of one row: `tags` `(pieces, tags)`, `events` `(types,)`, None where the schema has no such part; `borders`
-    `(pieces, letters)`, None where the model has no border head."""
-
-    tags: Scores | None
-    events: Scores | None
-    borders: Scores | None = None
 
 
 class Engine:
@@ -123,13 +118,12 @@ class Engine:
             self._request.infer({INPUT_IDS: ids, INPUT_MASK: mask})
             # Copied before the turn ends: the next pass writes into the same memory.
             found = {name: self._output(name) for name in self._outputs}
-        tags, events, borders = (found.get(name) for name in (TAG_SCORES, EVENT_SCORES, BORDER_SCORES))
         first = len(self._before)
+        events = found.get(EVENT_SCORES)
         return [
             RowScores(
-                tags=None if tags is None else tags[i, first : first + len(row)],
                 events=None if events is None else events[i],
-                borders=None if borders is None else borders[i, first : first + len(row)],
+                **{part: found[name][i, first : first + len(row)] for part, name in PIECE_OUTPUTS.items() if name in found},
             )
             for i, row in enumerate(rows)
         ]
@@ -138,11 +132,11 @@ class Engine:
         return np.array(self._request.get_tensor(name).data, dtype=np.float32)
 
     def _check_outputs(self) -> list[str]:
-        """The outputs that are read. Which there must be, and of what size, the schema says; border scores are there or
-        not, and what else a graph gives is not of this form."""
+        """The outputs that are read. Which there must be, and of what size, the schema says; scores of borders, triggers
+        and roles are there or not, and what else a graph gives is not of this form."""
         schema = self.folder.schema
         names = [output.get_names() for output in self._compiled.outputs]
-        known = {TAG_SCORES, EVENT_SCORES, BORDER_SCORES}
+        known = {EVENT_SCORES, *PIECE_OUTPUTS.values()}
         if strange := [sorted(each) for each in names if not each & known]:
             raise EngineError(f"{self.folder.path}: the graph has an unknown output {strange[0]}; export the model again")
         given = set().union(*names)
@@ -152,15 +146,41 @@ class Engine:
                 continue
             if name not in given:
                 raise EngineError(f"{self.folder.path}: the graph has no output {name!r}; export the model again")
-            if (last := self._last_size(name)) not in {size, None}:
-                raise EngineError(f"{self.folder.path}: output {name!r} ends in {last}, the schema needs {size} at its end")
+            self._check_size(name, size)
         read = [name for name, size in wanted.items() if size]
         if BORDER_SCORES in given and schema.tags:
             most = MAX_PROCLITICS + 1
             if (last := self._last_size(BORDER_SCORES)) is not None and not 2 <= last <= most:
                 raise EngineError(f"{self.folder.path}: output {BORDER_SCORES!r} ends in {last}, expected 2 to {most}")
             read.append(BORDER_SCORES)
+        if TRIGGER_SCORES in given and schema.event_types:
+            self._check_size(TRIGGER_SCORES, len(schema.event_types))
+            read.append(TRIGGER_SCORES)
+        if given & {ROLE_QUERIES, ROLE_KEYS}:
+            read += self._check_roles(given)
         return read
+
+    def _check_size(self, name: str, size: int) -> None:
+        if (last := self._last_size(name)) not in {size, None}:
+            raise EngineError(f"{self.folder.path}: output {name!r} ends in {last}, the schema needs {size} at its end")
+
+    def _check_roles(self, given: set[str]) -> list[str]:
+        """Queries and keys come together, after triggers, and hold as many numbers for each role."""
+        names = [ROLE_QUERIES, ROLE_KEYS]
+        sizes = {self._last_size(name) for name in names if name in given}
+        roles = len(self.folder.schema.roles)
+        if (
+            not given >= {TRIGGER_SCORES, *names}
+            or not roles
+            or len(sizes) != 1
+            or any(size and size % roles for size in sizes)
+        ):
+            found = ", ".join(f"{name} {self._last_size(name)}" for name in names if name in given)
+            raise EngineError(
+                f"{self.folder.path}: expected {TRIGGER_SCORES}, {' and '.join(names)} together, the last two of one size, a "
+                f"multiple of the schema's {roles} roles; found {found}; export the model again"
+            )
+        return names
 
     def _last_size(self, name: str) -> int | None:
         """The last dimension of an output, or None where it is not fixed."""

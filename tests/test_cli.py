@@ -66,6 +66,7 @@ def test_evaluate_from_two_files(tmp_path: Path) -> None:
         "report.md",
         "confusion-entities.svg",
         "confusion-events.svg",
+        "reliability.svg",
     }
     same = evaluate("--gold", str(gold_file), "--pred", str(gold_file))  # an annotation read as a prediction
     assert "| micro | 100.0 | 100.0 | 100.0 |" in same.stdout

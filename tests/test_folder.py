@@ -95,7 +95,7 @@ def test_a_folder_without_manifest_is_unfinished(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 99}, "format version 99, this program reads 1"),
+        ({"format_version": 99}, "format version 99, this program reads 1 and 2"),
         ({"colour": "red"}, "not a manifest: .*colour"),
         ({"window": "64"}, "not a manifest: .*window '64'"),
         ({"overlap": 64}, "overlap 64 and window 64"),

@@ -16,6 +16,7 @@ from labels.types import Document, Prediction
 from serving.analyzer import Analyzer
 from serving.engine import Engine
 from tests.tiny import gold, tiny_encoder, write_gold
+from training.causes import fillings
 from training.export import export_run
 from training.finetune import TrainConfig, resolve, train
 
@@ -42,6 +43,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = train(config, root)
     assert result.dev.entities["micro"].f1.value == 1.0
     assert result.dev.events["micro"].f1.value == 1.0
+    assert result.dev.triggers["micro"].f1.value == 1.0
+    assert result.dev.roles["micro"].f1.value == 1.0
     assert not result.alignment.faults
     return root / "run"
 
@@ -67,6 +70,8 @@ def test_serving_gives_what_was_learnt(analyzer: Analyzer) -> None:
     for annotation, found in zip(annotations, predictions(analyzer, [a.text for a in annotations]), strict=True):
         assert [(e.label, e.span) for e in found.entities] == [(e.label, e.span) for e in annotation.entities]
         assert found.event_types.keys() == annotation.event_types
+        assert [(e.type, e.trigger) for e in found.events] == [(e.type, e.trigger) for e in annotation.events]
+        assert fillings(found) == fillings(annotation)
 
 
 def test_same_alone_and_together_and_twice(analyzer: Analyzer) -> None:

@@ -8,19 +8,17 @@ import numpy.typing as npt
 from labels.decode import DecodingRules, event_probabilities
 from labels.iob import encode_tags
 from labels.schema import LabelSchema
+from labels.scores import SentenceScores
 from labels.types import Annotation
+from training.calibrate_events import set_event_rules
+from training.calibration import SHRINKAGE, TEMPERATURES, best_cut, best_temperature
 from training.metrics import f1_of
-from training.predict import SentenceScores
 
 GRID = np.round(np.arange(0.1, 0.91, 0.02), 2)
-TEMPERATURES = np.round(np.geomspace(0.3, 4.0, 60), 4)
-SHRINKAGE = 20.0
-"""Positives at which a type's own best threshold and the common one weigh the same: dev holds 8 to 90 of a type, and
-the best threshold of 8 is mostly noise."""
 
 
 def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], schema: LabelSchema) -> DecodingRules:
-    """Temperatures by likelihood, then thresholds by F1."""
+    """Temperatures by likelihood, then thresholds by F1; those of triggers and roles last, as they rest on the types."""
     tag_temperature = _tag_temperature(gold, scores, schema) if schema.tags else 1.0
     if not schema.event_types:
         return DecodingRules(tag_temperature=tag_temperature)
@@ -28,41 +26,28 @@ def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], sche
     truth = np.array([[name in a.event_types for name in schema.event_types] for a, _ in readable], dtype=bool)
     empty = np.zeros((0, len(schema.event_types)), dtype=np.float32)
     logits = np.stack([events.max(axis=0) for _, events in readable]) if readable else empty
-    temperature = _best_temperature(logits, truth)
+    temperature = best_temperature(logits, truth)
     probabilities = np.stack([event_probabilities(row[None], temperature) for row in logits]) if len(logits) else logits
-    return DecodingRules(_thresholds(probabilities, truth, schema.event_types), temperature, tag_temperature)
+    rules = DecodingRules(_thresholds(probabilities, truth, schema.event_types), temperature, tag_temperature)
+    return set_event_rules(gold, scores, schema, rules)
 
 
 def _thresholds(
     probabilities: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_], types: Sequence[str]
 ) -> dict[str, float]:
     counts = np.stack([_counts(probabilities >= cut, truth) for cut in GRID])  # (cuts, types, 3)
-    common = _best_cut(f1_of(counts.sum(axis=1)), near=0.5)
+    common = best_cut(GRID, f1_of(counts.sum(axis=1)), near=0.5)
     thresholds = {}
     for i, name in enumerate(types):
-        own = _best_cut(f1_of(counts[:, i]), near=common)
+        own = best_cut(GRID, f1_of(counts[:, i]), near=common)
         positives = float(truth[:, i].sum())
         weight = positives / (positives + SHRINKAGE)
         thresholds[name] = round(weight * own + (1 - weight) * common, 3)
     return thresholds
 
 
-def _best_cut(f1: npt.NDArray[np.float64], near: float) -> float:
-    """The cut of the highest F1; of several, the one nearest to `near`."""
-    best = np.flatnonzero(f1 == f1.max())
-    return float(GRID[best[np.abs(GRID[best] - near).argmin()]])
-
-
 def _counts(guess: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     return np.stack([(guess & truth).sum(0), guess.sum(0), truth.sum(0)], axis=-1).astype(np.int64)
-
-
-def _best_temperature(logits: npt.NDArray[np.floating], truth: npt.NDArray[np.bool_]) -> float:
-    def loss(temperature: float) -> float:
-        signed = np.where(truth, -logits, logits) / temperature
-        return float(np.logaddexp(0.0, signed).mean())
-
-    return min(map(float, TEMPERATURES), key=loss) if len(logits) else 1.0
 
 
 def _tag_temperature(gold: Sequence[Annotation], scores: Sequence[SentenceScores], schema: LabelSchema) -> float:
@@ -73,7 +58,7 @@ def _tag_temperature(gold: Sequence[Annotation], scores: Sequence[SentenceScores
             continue
         entities = [e for e in annotation.entities if e.label in schema.entity_labels]
         logits.append(sentence.tags)
-        targets += [index[tag] for tag in encode_tags(entities, sentence.pieces.offsets).tags]
+        targets += [index[tag] for tag in encode_tags(entities, sentence.offsets).tags]
     if not logits:
         return 1.0
     rows = np.concatenate(logits).astype(np.float64)

@@ -39,7 +39,9 @@ def model_card(manifest: Manifest, schema: LabelSchema, reports: Mapping[str, Ma
             "",
             *TABLE_HEAD,
         ]
-        for part in ("entities", "events"):
+        for part in ("entities", "events", "triggers", "roles"):
+            if report.get(part):
+                lines.append(f"| **{part}** | | | | | |")
             lines += [_row(name, score) for name, score in report.get(part, {}).items()]
     lines += [
         "",

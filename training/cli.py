@@ -71,7 +71,14 @@ def evaluate(*, gold: Path, pred: Path, schema_file: Path, as_json: bool, output
     predictions, failed = _predictions(pred)
     if stray := predictions.keys() - {a.id for a in annotations}:
         raise RecordError(str(pred), f"{len(stray)} ids are not in {gold}, such as {sorted(stray)[0]!r}")
-    result = compare(annotations, predictions, entity_labels=schema.entity_labels, event_types=schema.event_types, seed=seed)
+    result = compare(
+        annotations,
+        predictions,
+        entity_labels=schema.entity_labels,
+        event_types=schema.event_types,
+        roles=schema.role_names,
+        seed=seed,
+    )
     if failed:
         click.echo(f"{failed} records hold an error in place of a prediction; they count as predicted empty", err=True)
     if output is not None:

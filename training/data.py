@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from labels.borders import trim_pieces
 from labels.errors import ConfigError, RecordError, SchemaError
+from labels.events import piece_range
 from labels.iob import Misfit, Tagging, encode_tags
 from labels.records import parse_annotation, read_jsonl
 from labels.schema import LabelSchema
@@ -125,7 +126,8 @@ def build_rows(
 ) -> tuple[list[dict[str, Any]], AlignmentReport]:
     """One row a window: `input_ids`; `tags` (IGNORED on special pieces and on what a neighbouring window answers for);
     `borders`, the letters before a name in its first piece (IGNORED elsewhere, and everywhere where there is too little
-    to learn from); `types`; and `triggers`: `[piece, type]` pairs, or None where the gold names no trigger."""
+    to learn from); `types`; `triggers`: `[piece, type]` pairs, or None where the gold names no trigger; and `pairs`: first
+    and last piece of a trigger and of an entity, then 1, 0 or IGNORED for each role. Pieces count from [CLS], which is 0."""
     report = AlignmentReport(sentences=len(gold), entities=sum(len(a.entities) for a in gold))
     tag_ids = {tag: i for i, tag in enumerate(schema.tags)}
     cut = encode_sentences([a.text for a in gold], tokenizer)
@@ -157,6 +159,7 @@ def build_rows(
                     "borders": [IGNORED, *borders, IGNORED],
                     "types": types,
                     "triggers": triggers,
+                    "pairs": _pairs_of(annotation, pieces, span, schema),
                 }
             )
     report.rows = len(rows)
@@ -208,6 +211,32 @@ def _events_of(
     return types, triggers if known else None
 
 
+def _pairs_of(annotation: Annotation, pieces: Pieces, window: Span, schema: LabelSchema) -> list[list[int]]:
+    """Every event of the sentence with every entity, where the window shows both whole."""
+
+    def place(span: Span | None) -> tuple[int, int] | None:
+        found = piece_range(span, pieces.offsets) if span else None
+        inside = found is not None and window.start <= found[0] and found[1] < window.end
+        return (found[0] - window.start + 1, found[1] - window.start + 1) if found is not None and inside else None
+
+    if not schema.roles:
+        return []
+    entities = [(e, at) for e in annotation.entities if (at := place(e.span)) is not None]
+    pairs = []
+    for event in annotation.events:
+        trigger = place(event.trigger)
+        if trigger is None or event.type not in schema.event_types:
+            continue
+        for entity, at in entities:
+            roles = [
+                int(entity.id in event.roles.get(role.name, ())) if entity.label in role.labels else IGNORED
+                for role in schema.roles
+            ]
+            if any(value != IGNORED for value in roles):
+                pairs.append([*trigger, *at, *roles])
+    return pairs
+
+
 def to_dataset(rows: Sequence[dict[str, Any]]) -> Dataset:
     """The rows as a `datasets` table, held in memory."""
     return Dataset.from_list(list(rows))
@@ -235,6 +264,9 @@ class Collator:
                 for piece, kind in row["triggers"]:
                     triggers[i, piece, kind] = 1.0
         types = np.array([row["types"] for row in rows], dtype=np.float32).reshape(len(rows), self.n_types)
+        linked = [[i, *pair] for i, row in enumerate(rows) for pair in row["pairs"]]
+        pairs = np.array(linked, dtype=np.int64) if linked else np.zeros((0, 5), dtype=np.int64)
         asked = {"tags": tags, "borders": borders, "types": types, "triggers": triggers}
+        asked |= {"pairs": pairs[:, :5], "roles": pairs[:, 5:].astype(np.float32)}
         arrays = {"input_ids": ids, "attention_mask": mask} | asked
         return {name: torch.from_numpy(array) for name, array in arrays.items()}

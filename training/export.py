@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from labels import __version__
 from labels.errors import ConfigError, FolderError
 from labels.folder import (
-    BORDER_SCORES,
     CARD,
     CHECKPOINT,
     DECODING,
@@ -26,7 +25,6 @@ from labels.folder import (
     INPUT_IDS,
     INPUT_MASK,
     SCHEMA,
-    TAG_SCORES,
     TOKENIZER,
     Manifest,
     ModelFolder,
@@ -54,8 +52,7 @@ class _Served(nn.Module):
     def __init__(self, model: JointModel) -> None:
         super().__init__()
         self.model = model
-        heads = {TAG_SCORES: model.tag_head, EVENT_SCORES: model.piece_head, BORDER_SCORES: model.border_head}
-        self.names = [name for name, head in heads.items() if head is not None]
+        self.names = model.names
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
         scores = self.model(input_ids, attention_mask)
@@ -175,10 +172,10 @@ def _write_checkpoint(model: JointModel, run: Path, target: Path) -> None:
 
 
 def _headline(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a report that a manifest carries: micro and macro F1 of both parts, with intervals."""
+    """The figures of a report that a manifest carries: micro and macro F1 of each part, with intervals."""
     return {
         f"{part}_{mean}_f1": report[part][mean]["f1"]
-        for part in ("entities", "events")
+        for part in ("entities", "events", "triggers", "roles")
         for mean in ("micro", "macro")
         if mean in report.get(part, {})
     } | ({"exact_set": report["exact_set"]} if report.get("exact_set") else {})

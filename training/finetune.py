@@ -43,7 +43,7 @@ RUN_RECORD = "run.json"
 class TrainConfig:
     """One fine-tuning run. Paths are relative to the working directory; `data:X` is X in the folder given by `--data`.
     `window` and `overlap` are in pieces without [CLS] and [SEP]. `patience` epochs without a better dev score (mean of
-    entity and event-type micro F1) end the run."""
+    the micro F1 of entities, event types, triggers and roles, of those the model gives) end the run."""
 
     base: str
     output: Path
@@ -98,6 +98,10 @@ class _DevMeasure:
             parts["entity_f1"] = result.entities["micro"].f1.value
         if result.events:
             parts["event_f1"] = result.events["micro"].f1.value
+        if result.triggers:
+            parts["trigger_f1"] = result.triggers["micro"].f1.value
+        if result.roles:
+            parts["role_f1"] = result.roles["micro"].f1.value
         return parts | {"score": sum(parts.values()) / len(parts)}
 
 
@@ -127,6 +131,8 @@ class _JointTrainer(Trainer):
             weights=self.config.loss,
             positive_weight=weight,
             borders=inputs["borders"],
+            pairs=inputs["pairs"],
+            roles=inputs["roles"],
         )
         return (loss, scores) if return_outputs else loss
 
@@ -178,7 +184,14 @@ def evaluate_model(  # noqa: PLR0917
     """Predict every gold sentence and compare."""
     scores = score_sentences(model, tokenizer, [a.text for a in gold], window=config.window, overlap=config.overlap)
     predicted = {a.id: decode_sentence(a, s, schema, rules) for a, s in zip(gold, scores, strict=True)}
-    return evaluate(gold, predicted, entity_labels=schema.entity_labels, event_types=schema.event_types, rounds=rounds)
+    return evaluate(
+        gold,
+        predicted,
+        entity_labels=schema.entity_labels,
+        event_types=schema.event_types,
+        roles=schema.role_names,
+        rounds=rounds,
+    )
 
 
 def resolve(path: str, data: Path | None) -> Path:
@@ -210,6 +223,8 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
         n_tags=len(schema.tags),
         n_types=len(schema.event_types),
         n_borders=count_borders(rows),
+        n_roles=len(schema.roles),
+        triggers=any(row["triggers"] for row in rows),
         dropout=config.dropout,
     )
     trainer = _JointTrainer(

@@ -1,13 +1,15 @@
 """What a set of predictions scores against gold: counts per record, then precision, recall, F1 and intervals.
 
-Entities are judged strictly: label and both borders. Event types are judged per record. The figures for entities are those
+Entities are judged strictly: label and both borders; triggers by type and both borders; a filled role by event type, role and
+the entity's borders, whatever the trigger. Event types are judged per record. The figures for entities are those
 of seqeval (strict, IOB2), which a property test compares with them; counts per record are kept because resampling a thousand
 times is cheap with them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,8 @@ from seqeval.scheme import IOB2
 from labels.errors import RecordError
 from labels.iob import encode_tags
 from labels.types import Annotation, Entity, Prediction
+from training.causes import fillings, role_causes, trigger_causes
+from training.reliability import Reliability, measure_reliability
 
 BOOTSTRAP_ROUNDS = 1000
 
@@ -42,12 +46,19 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All figures of one comparison. `entities` and `events` map each label, and `micro` and `macro`, to its score."""
+    """All figures of one comparison. `entities`, `events` (types of a record), `triggers` (by type), `roles` (by role) and
+    `role_types` (roles by event type) map each label, and `micro` and `macro`, to its score. `causes` counts errors of
+    triggers and roles by cause."""
 
     records: int
     failed: int
     entities: Mapping[str, Score] = field(default_factory=dict)
     events: Mapping[str, Score] = field(default_factory=dict)
+    triggers: Mapping[str, Score] = field(default_factory=dict)
+    roles: Mapping[str, Score] = field(default_factory=dict)
+    role_types: Mapping[str, Score] = field(default_factory=dict)
+    causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
     exact_set: Interval | None = None
     entity_confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     event_confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -59,6 +70,7 @@ def evaluate(
     *,
     entity_labels: Sequence[str],
     event_types: Sequence[str],
+    roles: Sequence[str] = (),
     seed: int = 0,
     rounds: int = BOOTSTRAP_ROUNDS,
 ) -> Evaluation:
@@ -71,11 +83,22 @@ def evaluate(
     event_counts = _count([_event_sets(a, p) for a, p in pairs], event_types)
     exact = np.array([a.event_types == p.event_types.keys() for a, p in pairs], dtype=np.int64).reshape(-1, 1, 1)
     draws = _draws(groups, rounds, seed)
+    triggered = any(event.trigger for _, p in pairs for event in p.events)
+
+    def scored(sets: Callable[[Annotation | Prediction], Keys], labels: Sequence[str]) -> dict[str, Score]:
+        counts = _count([(sets(a), sets(p)) for a, p in pairs], labels)
+        return _scores(counts, labels, groups, draws) if triggered and labels else {}
+
     return Evaluation(
         records=len(gold),
         failed=sum(a.id not in predicted for a in gold),
         entities=_scores(entity_counts, entity_labels, groups, draws) if entity_labels else {},
         events=_scores(event_counts, event_types, groups, draws) if event_types else {},
+        triggers=scored(_trigger_keys, event_types),
+        roles=scored(_role_keys, roles),
+        role_types=scored(_role_type_keys, event_types if roles else ()),
+        causes={"triggers": trigger_causes(pairs), "roles": role_causes(pairs)} if triggered else {},
+        reliability=measure_reliability(pairs),
         exact_set=_exact_interval(exact[:, 0, 0], groups, draws) if event_types and len(gold) else None,
         entity_confusion=entity_confusion(pairs, entity_labels) if entity_labels else {},
         event_confusion=event_confusion(pairs, event_types) if event_types else {},
@@ -102,19 +125,32 @@ def seqeval_report(gold: Sequence[Annotation], predicted: Mapping[str, Predictio
     return {name: {key: float(value) for key, value in row.items()} for name, row in report.items()}
 
 
-Sets = tuple[set[tuple[str, int, int]], set[tuple[str, int, int]]]
+Keys = set[tuple[str, Any]]  # a label, and what else must be the same
+Sets = tuple[Keys, Keys]
 Counts = npt.NDArray[np.int64]  # (records, labels, [true positive, predicted, gold])
 
 
 def _entity_sets(annotation: Annotation, prediction: Prediction) -> Sets:
-    def keys(entities: Sequence[Entity]) -> set[tuple[str, int, int]]:
-        return {(e.label, e.span.start, e.span.end) for e in entities}
+    def keys(entities: Sequence[Entity]) -> Keys:
+        return {(e.label, e.span) for e in entities}
 
     return keys(annotation.entities), keys(prediction.entities)
 
 
 def _event_sets(annotation: Annotation, prediction: Prediction) -> Sets:
-    return {(name, 0, 0) for name in annotation.event_types}, {(name, 0, 0) for name in prediction.event_types}
+    return {(name, None) for name in annotation.event_types}, {(name, None) for name in prediction.event_types}
+
+
+def _trigger_keys(record: Annotation | Prediction) -> Keys:
+    return {(event.type, event.trigger) for event in record.events if event.trigger}
+
+
+def _role_keys(record: Annotation | Prediction) -> Keys:
+    return {(role, (kind, span)) for kind, role, span in fillings(record)}
+
+
+def _role_type_keys(record: Annotation | Prediction) -> Keys:
+    return {(kind, (role, span)) for kind, role, span in fillings(record)}
 
 
 def _count(pairs: Sequence[Sets], labels: Sequence[str]) -> Counts:
@@ -122,7 +158,7 @@ def _count(pairs: Sequence[Sets], labels: Sequence[str]) -> Counts:
     counts = np.zeros((len(pairs), len(labels), 3), dtype=np.int64)
     for row, (truth, guess) in enumerate(pairs):
         for column, items in enumerate((truth & guess, guess, truth)):
-            for name, _, _ in items:
+            for name, _ in items:
                 if name in index:
                     counts[row, index[name], column] += 1
     return counts

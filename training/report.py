@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from training.metrics import Evaluation, Interval, Score
+from training.reliability import reliability_svg
 
 TABLE_HEAD = ("| label | precision | recall | F1 | 95 % interval | gold |", "| --- | --- | --- | --- | --- | --- |")
 CELL, LABEL_WIDTH, HEADER = 46, 170, 130
@@ -22,6 +23,9 @@ def write_report(evaluation: Evaluation, folder: Path, title: str) -> None:
             file = f"confusion-{name}.svg"
             (folder / file).write_text(confusion_svg(table, f"{title}: {name}, gold in rows"), encoding="utf-8")
             pictures.append(f"![confusion of {name}]({file})")
+    if evaluation.reliability:
+        (folder / "reliability.svg").write_text(reliability_svg(evaluation.reliability, title), encoding="utf-8")
+        pictures.append("![scores against the share that is right](reliability.svg)")
     text = report_markdown(evaluation, title) + "\n" + "\n\n".join(pictures) + "\n"
     (folder / "report.md").write_text(text, encoding="utf-8")
 
@@ -38,12 +42,24 @@ def report_markdown(evaluation: Evaluation, title: str) -> str:
         "",
         f"{evaluation.records} records, {evaluation.failed} without prediction",
     ]
-    for heading, scores in (("Entities (strict spans)", evaluation.entities), ("Event types", evaluation.events)):
+    for heading, scores in (
+        ("Entities (strict spans)", evaluation.entities),
+        ("Event types", evaluation.events),
+        ("Triggers (type, strict spans)", evaluation.triggers),
+        ("Roles (event type, role, entity span)", evaluation.roles),
+        ("Roles by event type", evaluation.role_types),
+    ):
         if scores:
             lines += ["", f"## {heading}", "", *TABLE_HEAD]
             lines += [_row(name, score) for name, score in scores.items()]
     if evaluation.exact_set:
         lines += ["", f"Records whose set of event types is exactly right: {_percent(evaluation.exact_set)}"]
+    for part, causes in evaluation.causes.items():
+        lines += ["", f"## Causes of errors: {part}", "", "| cause | count |", "| --- | --- |"]
+        lines += [f"| {cause} | {count} |" for cause, count in causes.items()]
+    if evaluation.reliability:
+        lines += ["", "## Calibration", "", "| part | expected calibration error | answers |", "| --- | --- | --- |"]
+        lines += [f"| {part} | {each.error:.3f} | {each.answers} |" for part, each in evaluation.reliability.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,52 @@
+"""What a model says of a row of pieces, and of a sentence that was read in one row or several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from labels.decode import Scores
+from labels.folder import PIECE_OUTPUTS
+from labels.iob import Offsets
+from labels.types import Span
+from labels.windows import merge_windows
+
+
+@dataclass(frozen=True, slots=True)
+class RowScores:
+    """Logits of one row, None where the model has no such head: `tags` `(pieces, tags)`, `events` `(types,)`, `borders`
+    `(pieces, letters)`, `triggers` `(pieces, types)`; `queries` and `keys` `(pieces, roles * width)` are vectors whose
+    products say which entity has which role in which event."""
+
+    tags: Scores | None = None
+    events: Scores | None = None
+    borders: Scores | None = None
+    triggers: Scores | None = None
+    queries: Scores | None = None
+    keys: Scores | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceScores:
+    """Those of a whole sentence, whose pieces lie at `offsets`; `events` is `(windows, types)`."""
+
+    offsets: Offsets
+    tags: Scores | None = None
+    events: Scores | None = None
+    borders: Scores | None = None
+    triggers: Scores | None = None
+    queries: Scores | None = None
+    keys: Scores | None = None
+
+
+def merge_rows(offsets: Offsets, windows: Sequence[Span], rows: Sequence[RowScores]) -> SentenceScores:
+    """The rows of a sentence's windows, in order, as one. A sentence without pieces has no windows, and no scores."""
+
+    def merged(part: str) -> Scores | None:
+        present = [scores for row in rows if (scores := getattr(row, part)) is not None]
+        return merge_windows(windows, present) if present else None
+
+    events = [row.events for row in rows if row.events is not None]
+    return SentenceScores(
+        offsets, events=np.stack(events) if events else None, **{part: merged(part) for part in PIECE_OUTPUTS}
+    )
