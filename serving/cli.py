@@ -24,6 +24,7 @@ from serving.engine import Engine
 from serving.errors import Code, FileError
 from serving.settings import Settings, warn_of_unknown
 from serving.terminal import show
+from serving.thresholds import parse_thresholds
 
 
 class Refusal(click.ClickException):
@@ -51,6 +52,9 @@ threads_option = click.option("--threads", type=click.IntRange(min=0), envvar="M
 precision_option = click.option(
     "--precision", type=click.Choice(["auto", "f32", "bf16"]), envvar="MARSAD_PRECISION", help="auto: bf16 where it is fast."
 )
+threshold_option = click.option(
+    "--threshold", multiple=True, metavar="[TYPE=]P", help="Show TYPE, or all types, from this score on; may be repeated."
+)
 
 
 @click.command()
@@ -60,11 +64,22 @@ precision_option = click.option(
 @model_option
 @threads_option
 @precision_option
-def serve(*, host: str, port: int, workers: int, model: Path | None, threads: int | None, precision: str | None) -> None:
+@threshold_option
+def serve(
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    model: Path | None,
+    threads: int | None,
+    precision: str | None,
+    threshold: tuple[str, ...],
+) -> None:
     """Answer over HTTP: POST /analyze, GET /model; the description is at /docs.json."""
-    environment = _environment(model, threads, precision)
+    environment = _environment(model, threads, precision, threshold)
     with refusing():  # here, where it is said once: BentoML starts a failing worker again and again
-        ModelFolder.open(Settings.from_environment(environment).model)
+        settings = Settings.from_environment(environment)
+        parse_thresholds(settings.thresholds, ModelFolder.open(settings.model).schema.event_types, "thresholds")
     environment |= {"MARSAD_WORKERS": str(workers), "BENTOML_DO_NOT_TRACK": "True"}
     root = Path(__file__).resolve().parent.parent
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Marsad", "--working-dir", str(root)]
@@ -79,8 +94,16 @@ def serve(*, host: str, port: int, workers: int, model: Path | None, threads: in
 @model_option
 @threads_option
 @precision_option
+@threshold_option
 def tag(
-    *, file: str | None, text: str | None, as_json: bool, model: Path | None, threads: int | None, precision: str | None
+    *,
+    file: str | None,
+    text: str | None,
+    as_json: bool,
+    model: Path | None,
+    threads: int | None,
+    precision: str | None,
+    threshold: tuple[str, ...],
 ) -> None:
     """Show the names and events in FILE, or in what comes on standard input where FILE is - or absent.
 
@@ -93,7 +116,7 @@ def tag(
     failed = False
     with refusing():
         rows = [Document("text", text)] if text is not None else _rows(file)
-        analyzer = _analyzer(_environment(model, threads, precision))
+        analyzer = _analyzer(_environment(model, threads, precision, threshold))
         for row in rows:
             [answer] = [row] if isinstance(row, Failure) else analyzer.analyze([row])
             failed |= isinstance(answer, Failure)
@@ -125,12 +148,13 @@ def tag(
 @model_option
 @threads_option
 @precision_option
+@threshold_option
 def score(*, inputs: tuple[str, ...], output: Path, force: bool, strict: bool, limit: int | None, **options: Any) -> None:
     """Read the documents of IN (files, folders of .txt, patterns) and write one answer each to OUT, in their order.
 
     What cannot be read gets an error record in its place. OUT appears when all is done, with OUT.summary.json beside it.
     """
-    environment = _environment(options["model"], options["threads"], options["precision"])
+    environment = _environment(options["model"], options["threads"], options["precision"], options["threshold"])
     if options["max_characters"] is not None:
         environment["MARSAD_MAX_CHARACTERS"] = str(options["max_characters"])
     columns = Columns(*(options[f"{name}_column"] for name in ("id", "text", "published", "source")))
@@ -155,9 +179,10 @@ def score(*, inputs: tuple[str, ...], output: Path, force: bool, strict: bool, l
         raise click.exceptions.Exit(1)
 
 
-def _environment(model: Path | None, threads: int | None, precision: str | None) -> dict[str, str]:
+def _environment(model: Path | None, threads: int | None, precision: str | None, threshold: tuple[str, ...]) -> dict[str, str]:
     """The environment with what the options say in place of its own."""
     given = {"MARSAD_MODEL": model and model.resolve(), "MARSAD_THREADS": threads, "MARSAD_PRECISION": precision}
+    given["MARSAD_THRESHOLDS"] = ",".join(threshold) or None
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value is not None}
 
 
@@ -167,7 +192,8 @@ def _analyzer(environment: dict[str, str]) -> Analyzer:
     settings = Settings.from_environment(environment)
     folder = ModelFolder.open(settings.model)
     engine = Engine(folder, threads=settings.threads or None, precision=settings.precision)
-    return Analyzer(engine, max_characters=settings.max_characters)
+    chosen = parse_thresholds(settings.thresholds, folder.schema.event_types, "thresholds")
+    return Analyzer(engine, max_characters=settings.max_characters, thresholds=chosen)
 
 
 def _rows(file: str | None) -> Iterable[Row]:

@@ -27,6 +27,7 @@ from serving.door import ANALYZE, DOCUMENTS, Door
 from serving.engine import Engine
 from serving.errors import HTTP_STATUS, EngineError
 from serving.settings import Settings, warn_of_unknown, workers_from_environment
+from serving.thresholds import parse_thresholds
 from serving.wire import AnalyzeRequest, AnalyzeResponse, ErrorResponse, LabelOut, LimitsOut, ModelOut, parse_documents
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ class Marsad:
             threads=self.settings.threads or None,
             precision=self.settings.precision,
         )
-        self.analyzer = Analyzer(engine, max_characters=self.settings.max_characters)
+        thresholds = parse_thresholds(self.settings.thresholds, engine.folder.schema.event_types, "MARSAD_THRESHOLDS")
+        self.analyzer = Analyzer(engine, max_characters=self.settings.max_characters, thresholds=thresholds)
         [answer] = self.analyzer.analyze([_WARM_UP])
         if isinstance(answer, Failure):
             raise EngineError(f"{self.settings.model}: the model did not answer at warm-up: {answer.message}")

@@ -20,12 +20,14 @@ WORKERS = "MARSAD_WORKERS"
 
 @dataclass(frozen=True)
 class Settings:
-    """Each field is read from MARSAD_ and its name in capitals. `threads` 0 takes all cores of the machine.
-    `max_waiting` bounds the requests that are being answered or wait for it: one more gets 503 and may come again."""
+    """Each field is read from MARSAD_ and its name in capitals. `threads` 0 takes all cores of the machine. `thresholds` are
+    those of event types, as `serving.thresholds` reads them. `max_waiting` bounds the requests that are being answered or
+    wait for it: one more gets 503 and may come again."""
 
     model: Path = DEFAULT_MODEL
     threads: int = 0
     precision: Precision = "auto"
+    thresholds: str = ""
     max_characters: int = MAX_CHARACTERS
     max_documents: int = 256
     max_body_bytes: int = 64 * 1024 * 1024
@@ -41,6 +43,8 @@ class Settings:
                 continue
             if name == "model":
                 values[name] = Path(given)
+            elif name == "thresholds":
+                values[name] = given
             elif name == "precision":
                 if given not in get_args(Precision):
                     raise SettingsError(f"{variable}: expected one of {', '.join(get_args(Precision))}, found {given!r}")
