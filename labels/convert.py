@@ -1,15 +1,19 @@
-"""Files of annotations from one form to another: JSONL, the hand-written inline form, two-column CoNLL. What the target
-cannot hold is told, with its number."""
+"""Files of annotations from one form to another: JSONL, the hand-written inline form, two-column CoNLL, and those of
+annotation tools: brat, Label Studio, doccano. What the target cannot hold is told, with its number."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from labels.brat import read_brat, write_brat
 from labels.conll import read_conll, write_conll
+from labels.doccano import doccano_records, read_doccano
 from labels.errors import RecordError
 from labels.inline import canonical, format_inline, read_inline_file, renumber, story_of, write_inline_file
+from labels.label_studio import label_studio_tasks, labeling_config, read_label_studio
 from labels.records import annotation_record, read_annotations, write_jsonl
 from labels.schema import LabelSchema
 from labels.types import Annotation
@@ -21,6 +25,9 @@ class Format(StrEnum):
     JSONL = "jsonl"
     INLINE = "inline"
     CONLL = "conll"
+    BRAT = "brat"
+    LABEL_STUDIO = "label-studio"
+    DOCCANO = "doccano"
 
 
 _SUFFIXES = {
@@ -44,8 +51,8 @@ class Conversion:
 
 
 def guess_format(path: Path) -> Format:
-    """The form that a file's name tells."""
-    found = _SUFFIXES.get(path.suffix.lower())
+    """The form that a file's name tells; a folder is brat's."""
+    found = Format.BRAT if path.is_dir() else _SUFFIXES.get(path.suffix.lower())
     if found is None:
         expected = ", ".join(_SUFFIXES)
         raise RecordError(str(path), f"expected a name that ends in {expected}; rename it or name the form")
@@ -59,6 +66,12 @@ def read_file(path: Path, schema: LabelSchema, form: Format | None = None) -> tu
         return read_annotations(path), []
     if form is Format.INLINE:
         return read_inline_file(path, schema), []
+    if form is Format.BRAT:
+        return read_brat(path, schema), []
+    if form is Format.LABEL_STUDIO:
+        return read_label_studio(path, schema), []
+    if form is Format.DOCCANO:
+        return read_doccano(path, schema), []
     file = read_conll(path)
     notes = []
     if file.repaired:
@@ -69,9 +82,16 @@ def read_file(path: Path, schema: LabelSchema, form: Format | None = None) -> tu
 
 
 def convert_file(
-    source: Path, target: Path, schema: LabelSchema, *, source_form: Format | None = None, target_form: Format | None = None
+    source: Path,
+    target: Path,
+    schema: LabelSchema,
+    *,
+    source_form: Format | None = None,
+    target_form: Format | None = None,
+    model: str = "",
 ) -> Conversion:
-    """Read `source` and write `target`; forms are guessed from the names where none is given."""
+    """Read `source` and write `target`; forms are guessed from the names where none is given. With `model`, Label Studio gets
+    the marks as a prediction of that name, to be corrected."""
     if source.resolve() == target.resolve():
         raise RecordError(str(target), "expected another file than the one that is read")
     target_form = target_form or guess_format(target)
@@ -82,11 +102,26 @@ def convert_file(
         annotations = _with_inline_ids(annotations, schema, notes)
         notes += _lost_to_inline(annotations)
         write_inline_file(target, annotations, schema)
-    else:
+    elif target_form is Format.CONLL:
         lost = Counter(misfit for _, misfit in write_conll(target, annotations))
         notes += [f"{count} entities lost: {misfit}" for misfit, count in lost.items()]
         notes += _lost_to_conll(annotations)
+    else:
+        _write_for_tool(target, [canonical(each, schema) for each in annotations], schema, target_form, model)
+        if bare := sum(event.trigger is None for each in annotations for event in each.events):
+            notes.append(f"{bare} events without trigger lost: {target_form} has no place for them")
     return Conversion(len(annotations), tuple(notes))
+
+
+def _write_for_tool(target: Path, annotations: Sequence[Annotation], schema: LabelSchema, form: Format, model: str) -> None:
+    if form is Format.BRAT:
+        write_brat(target, annotations, schema)
+    elif form is Format.DOCCANO:
+        write_jsonl(target, doccano_records(annotations))
+    else:
+        text = json.dumps(label_studio_tasks(annotations, model=model), ensure_ascii=False, indent=1)
+        target.write_text(text + "\n", encoding="utf-8")
+        target.with_name(f"{target.name}.config.xml").write_text(labeling_config(schema), encoding="utf-8")
 
 
 def _with_inline_ids(annotations: Sequence[Annotation], schema: LabelSchema, notes: list[str]) -> list[Annotation]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.conll import read_conll
-from labels.convert import Format, guess_format
+from labels.convert import Format, guess_format, read_file
 from labels.errors import RecordError
 from labels.inline import scan_inline_file
 from labels.records import annotation_record, parse_line
@@ -66,7 +66,8 @@ def read_raw(split: str, path: Path, schema: LabelSchema, form: Format | None = 
     """The records of a file in any form, and a finding for each line that is none. RecordError only where the file
     itself cannot be read."""
     form = form or guess_format(path)
-    items = {Format.JSONL: _jsonl_items, Format.INLINE: _inline_items, Format.CONLL: _conll_items}[form](path, schema)
+    readers = {Format.JSONL: _jsonl_items, Format.INLINE: _inline_items, Format.CONLL: _conll_items}
+    items = readers[form](path, schema) if form in readers else _tool_items(path, schema, form)
     for where, item in items:
         if isinstance(item, Finding):
             yield item
@@ -109,6 +110,16 @@ def _conll_items(path: Path, _: LabelSchema) -> Iterator[_Item]:
     if file.repaired:
         message = f"{file.repaired} I- tags continue nothing and are read as B-"
         yield str(path), Finding(Severity.WARNING, str(path), "", "tag", message, "begin each entity with B-")
+
+
+def _tool_items(path: Path, schema: LabelSchema, form: Format) -> Iterator[_Item]:
+    """Tools' files are read whole: the first fault in them is the only one told."""
+    try:
+        annotations, _ = read_file(path, schema, form)
+    except RecordError as error:
+        yield error.where or str(path), error
+        return
+    yield from ((f"{path}, sentence {number}", each) for number, each in enumerate(annotations, 1))
 
 
 def _text(value: Any) -> str:
