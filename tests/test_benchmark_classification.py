@@ -182,7 +182,7 @@ def test_cut_texts_are_counted(root: Path) -> None:
 def test_learns_a_toy_set_by_heart_and_is_not_done_twice(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = options(root, "--test", str(root / "toy.tsv"), "--seeds", "1", "2", "--epochs", "40")
+    given = options(root, "--test", str(root / "toy.tsv"), "--seeds", "1", "2", "--epochs", "120")
     assert classification.main(given) == 0
     first, report = figures(root), capsys.readouterr().out
     assert [first["seeds"][seed]["events"]["macro"]["f1"]["value"] for seed in "12"] == [1.0, 1.0]
