@@ -10,6 +10,7 @@ from pathlib import Path
 
 from labels.records import read_annotations
 from labels.types import Annotation
+from training.causes import fillings
 
 
 def entities(a: Annotation) -> Iterator[Hashable]:
@@ -25,8 +26,7 @@ def triggers(a: Annotation) -> Iterator[Hashable]:
 
 
 def roles(a: Annotation) -> Iterator[Hashable]:
-    spans = {e.id: e.span for e in a.entities}
-    return ((e.type, role, spans[i]) for e in a.events for role, ids in e.roles.items() for i in ids)
+    return iter(fillings(a))
 
 
 def agreement(first: list[Annotation], second: list[Annotation], view: Callable[[Annotation], Iterator[Hashable]]) -> float:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from labels.errors import RecordError
 from labels.records import parse_document, parse_prediction, read_jsonl
-from labels.stand_off import read_documents
 from labels.types import Annotation, Failure, Prediction
 
 
@@ -18,7 +17,7 @@ def adopt_predictions(documents: Path, predictions: Path) -> Iterator[Annotation
         prediction = parse_prediction(record, where)
         if not isinstance(prediction, Failure):
             found[prediction.id] = (where, prediction)
-    for where, record in read_documents(documents):
+    for where, record in read_jsonl(documents):
         document = parse_document(record, where)
         if document.id in found:
             place, prediction = found.pop(document.id)

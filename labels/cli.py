@@ -33,6 +33,10 @@ _FORMAT = click.Choice([form.value for form in Format])
 _schema_option = click.option(
     "--schema", "schema_file", type=_FILE, default=DEFAULT_SCHEMA, help="Label schema (TOML). Default: the one that ships."
 )
+_output_option = click.option("--output", "-o", required=True, type=_OUT)
+_texts_option = click.option(
+    "--texts", required=True, type=_FOLDER, help="Folder of SOURCE.jsonl or SOURCE.jsonl.xz, the documents."
+)
 
 
 class _Group(click.Group):
@@ -110,7 +114,7 @@ def convert(
 
 @labels.command()
 @click.argument("documents", nargs=-1, required=True, type=_FILE)
-@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@_output_option
 @click.option("--lead", type=click.IntRange(min=0), default=3, show_default=True, help="First sentences of each document.")
 @click.option("--others", type=click.IntRange(min=0), default=2, show_default=True, help="More of its sentences, at random.")
 @click.option("--match", default="", help="Only documents in which this regular expression is found.")
@@ -129,7 +133,7 @@ def pool(documents: tuple[Path, ...], output: Path, exclude: tuple[Path, ...], *
 @labels.command()
 @click.argument("pool_file", metavar="POOL", type=_FILE)
 @click.option("--pred", required=True, type=_FILE, help="`marsad score POOL --threshold 0.02`: what a model says of each.")
-@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@_output_option
 @click.option("--count", type=click.IntRange(min=1), required=True, help="Sentences to choose.")
 @click.option("--annotated", multiple=True, type=_FILE, help="Annotated JSONL to keep away from.")
 @click.option("--quota", multiple=True, metavar="TYPE=N", help="Sentences that may hold this event type, chosen first.")
@@ -163,7 +167,7 @@ def select(
 @labels.command()
 @click.argument("documents", type=_FILE)
 @click.option("--pred", required=True, type=_FILE, help="`marsad score DOCUMENTS`: what a model says of each.")
-@click.option("--output", "-o", required=True, type=_OUT)
+@_output_option
 def adopt(documents: Path, pred: Path, output: Path) -> None:
     """Turn predictions into annotations to be corrected: one a sentence, with the text of DOCUMENTS (JSONL)."""
     written = write_jsonl(output, (annotation_record(each) for each in adopt_predictions(documents, pred)))
@@ -172,8 +176,8 @@ def adopt(documents: Path, pred: Path, output: Path) -> None:
 
 @labels.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--texts", required=True, type=_FOLDER, help="Folder of SOURCE.jsonl or SOURCE.jsonl.xz, the documents.")
-@click.option("--output", "-o", required=True, type=_OUT)
+@_texts_option
+@_output_option
 def strip(files: tuple[Path, ...], texts: Path, output: Path) -> None:
     """Take the text out of annotated FILES: offsets, labels, document ids and hashes stay."""
     written = write_jsonl(output, strip_records((item for path in files for item in read_jsonl(path)), texts))
@@ -182,8 +186,8 @@ def strip(files: tuple[Path, ...], texts: Path, output: Path) -> None:
 
 @labels.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--texts", required=True, type=_FOLDER, help="Folder of SOURCE.jsonl or SOURCE.jsonl.xz, the documents.")
-@click.option("--output", "-o", required=True, type=_OUT)
+@_texts_option
+@_output_option
 def join(files: tuple[Path, ...], texts: Path, output: Path) -> None:
     """Put the text back into stand-off FILES from your copy of the sources. What your copy lacks is told, and the command
     then ends with 1; the rest is written."""

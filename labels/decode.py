@@ -118,8 +118,12 @@ def grow_over_marks(span: Span, text: str) -> Span:
 
 def event_probabilities(scores: Scores, temperature: float = 1.0) -> Scores:
     """Sentence scores `(windows, types)` to probabilities `(types,)`: the best window speaks for its sentence."""
-    logits = scores.max(axis=0) / temperature
-    return 0.5 * (1.0 + np.tanh(0.5 * logits))  # type: ignore[no-any-return]  # the sigmoid, which does not overflow
+    return sigmoid(scores.max(axis=0) / temperature)
+
+
+def sigmoid(logits: Scores) -> Scores:
+    """Without overflow."""
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))  # type: ignore[no-any-return]
 
 
 def decode_event_types(probabilities: Scores, types: Sequence[str], rules: DecodingRules) -> dict[str, float]:

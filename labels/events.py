@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labels.borders import is_unlettered, name_starts
-from labels.decode import DecodingRules, ScoredSpan, Scores, grow_over_marks
+from labels.decode import DecodingRules, ScoredSpan, Scores, grow_over_marks, sigmoid
 from labels.iob import Offsets
 from labels.schema import LabelSchema
 from labels.scores import SentenceScores
@@ -61,8 +61,8 @@ def decode_events(  # noqa: PLR0917
         runs = trigger_runs(probabilities[:, schema.event_types.index(name)], scores.offsets, text, rules.trigger_threshold)
         highest = max((run.score for run in runs), default=0.0)
         for run in runs:
-            span = _trigger_span(run, scores.offsets, text)
-            roles = _fill_roles(run, entities, places, scores, schema, rules) if scores.queries is not None else nobody
+            span = grow_over_marks(Span(scores.offsets[run.first][0], scores.offsets[run.last][1]), text)
+            roles = _fill_roles(run, entities, places, scores, schema, rules)
             events.append(ScoredEvent(name, score * (run.score / highest) if highest else score, span, roles))
         if not runs:
             events.append(ScoredEvent(name, score, None, nobody))
@@ -107,11 +107,6 @@ def role_logits(queries: Scores, keys: Scores, trigger: tuple[int, int], entity:
     return (query * key).sum(axis=1)  # type: ignore[no-any-return]
 
 
-def sigmoid(logits: Scores) -> Scores:
-    """Without overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * logits))  # type: ignore[no-any-return]
-
-
 def _fill_roles(  # noqa: PLR0917
     run: TriggerRun,
     entities: Sequence[ScoredSpan],
@@ -121,10 +116,8 @@ def _fill_roles(  # noqa: PLR0917
     rules: DecodingRules,
 ) -> dict[str, tuple[int, ...]]:
     filled: dict[str, list[int]] = {name: [] for name in schema.role_names}
-    if scores.queries is None or scores.keys is None:
-        return dict.fromkeys(schema.role_names, ())
     for i, (entity, place) in enumerate(zip(entities, places, strict=True)):
-        if place is None:
+        if place is None or scores.queries is None or scores.keys is None:
             continue
         logits = role_logits(scores.queries, scores.keys, (run.first, run.last), place, len(schema.roles))
         likely = sigmoid(logits / rules.role_temperature)
@@ -167,7 +160,3 @@ def _whole_words(hot: Flags, joined: Sequence[bool]) -> Flags:
         if joined[i] and spread[i]:
             spread[i - 1] = True
     return spread
-
-
-def _trigger_span(run: TriggerRun, offsets: Offsets, text: str) -> Span:
-    return grow_over_marks(Span(offsets[run.first][0], offsets[run.last][1]), text)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labels.records import parse_document
+from labels.records import parse_document, read_jsonl
 from labels.sentences import split_sentences
-from labels.stand_off import read_documents
 
 MIN_LETTERS = 15
 _LETTER = re.compile(r"[^\W\d_]")
@@ -34,7 +33,7 @@ class PoolRules:
 def pool_sentences(path: Path, rules: PoolRules) -> Iterator[dict[str, Any]]:
     """Records of `id` (`document#number`), `doc`, `source`, `start` (of the sentence in its document) and `text`."""
     pattern = re.compile(rules.match)
-    for where, record in read_documents(path):
+    for where, record in read_jsonl(path):
         document = parse_document(record, where)
         if document.id in rules.exclude or _draw(document.id, rules.seed) >= rules.share:
             continue

@@ -1,9 +1,10 @@
 """Annotations and predictions as JSON objects, one a line. An error names file, line and field."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import lzma
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from labels.errors import RecordError
 from labels.types import Annotation, Document, Entity, Event, Failure, Prediction, Span
@@ -13,18 +14,23 @@ EVENT_KEYS = frozenset({"type", "trigger", "score", "sentence", "id", "text"})
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield `("file:line", object)`; blank lines are passed over, anything else that is not an object is an error."""
+    """Yield `("file:line", object)` of a plain file or an `.xz` one; blank lines are passed over, anything else that is not
+    an object is an error."""
+    # Decoded line by line: a text reader decodes ahead, and would blame an earlier line.
+    for number, line in enumerate(_lines(path), 1):
+        where = f"{path}:{number}"
+        record = parse_line(line, where, first=number == 1)
+        if record is not None:
+            yield where, record
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    opener: Callable[..., IO[bytes]] = lzma.open if path.suffix == ".xz" else open
     try:
-        handle = path.open("rb")
-    except OSError as error:
-        raise RecordError(str(path), f"cannot be read: {error.strerror}") from error
-    with handle:
-        # Decoded line by line: a text reader decodes ahead, and would blame an earlier line.
-        for number, line in enumerate(handle, 1):
-            where = f"{path}:{number}"
-            record = parse_line(line, where, first=number == 1)
-            if record is not None:
-                yield where, record
+        with opener(path, "rb") as handle:
+            yield from handle
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise RecordError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def parse_line(line: bytes, where: str, *, first: bool = False) -> dict[str, Any] | None:

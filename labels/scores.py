@@ -27,16 +27,10 @@ class RowScores:
 
 
 @dataclass(frozen=True, slots=True)
-class SentenceScores:
-    """Those of a whole sentence, whose pieces lie at `offsets`; `events` is `(windows, types)`."""
+class SentenceScores(RowScores):
+    """Those of a whole sentence, whose pieces lie at `offsets`; its `events` are `(windows, types)`."""
 
-    offsets: Offsets
-    tags: Scores | None = None
-    events: Scores | None = None
-    borders: Scores | None = None
-    triggers: Scores | None = None
-    queries: Scores | None = None
-    keys: Scores | None = None
+    offsets: Offsets = ()
 
 
 def merge_rows(offsets: Offsets, windows: Sequence[Span], rows: Sequence[RowScores]) -> SentenceScores:
@@ -47,6 +41,5 @@ def merge_rows(offsets: Offsets, windows: Sequence[Span], rows: Sequence[RowScor
         return merge_windows(windows, present) if present else None
 
     events = [row.events for row in rows if row.events is not None]
-    return SentenceScores(
-        offsets, events=np.stack(events) if events else None, **{part: merged(part) for part in PIECE_OUTPUTS}
-    )
+    parts = {part: merged(part) for part in PIECE_OUTPUTS}
+    return SentenceScores(**parts, events=np.stack(events) if events else None, offsets=offsets)

@@ -5,15 +5,14 @@ sentences, `join` puts it back from the reader's own copy of the public sources,
 """
 
 import hashlib
-import lzma
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from labels.errors import RecordError
-from labels.records import parse_annotation, parse_document, parse_line, read_jsonl
+from labels.records import parse_annotation, parse_document, read_jsonl
 
 SUFFIXES = (".jsonl.xz", ".jsonl")
 
@@ -40,11 +39,15 @@ def strip(records: Iterable[tuple[str, Mapping[str, Any]]], texts: Path) -> Iter
             raise RecordError(
                 where, f"document {doc!r} of {source!r} in {texts} does not hold this sentence; check both copies"
             )
-        kept = {key: value for key, value in record.items() if key != "text"}
-        yield {"id": annotation.id, "doc": doc, "source": source, "start": start, "length": len(annotation.text)} | {
+        yield {
+            "id": annotation.id,
+            "doc": doc,
+            "source": source,
+            "start": start,
+            "length": len(annotation.text),
             "sha256": _hash(annotation.text),
-            "entities": kept.get("entities", []),
-            "events": kept.get("events", []),
+            "entities": record.get("entities", []),
+            "events": record.get("events", []),
         }
 
 
@@ -73,20 +76,6 @@ def join(files: Sequence[Path], texts: Path) -> Joined:
     return Joined(tuple(records), tuple(faults))
 
 
-def read_documents(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """`("file:line", object)` of a JSONL file, plain or `.xz`."""
-    opener: Callable[..., IO[bytes]] = lzma.open if path.suffix == ".xz" else open
-    try:
-        with opener(path, "rb") as handle:
-            for number, line in enumerate(handle, 1):
-                where = f"{path}:{number}"
-                record = parse_line(line, where, first=number == 1)
-                if record is not None:
-                    yield where, record
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise RecordError(str(path), f"cannot be read: {error}") from error
-
-
 def _documents(wanted: Iterable[tuple[str, tuple[str, str]]], texts: Path) -> dict[tuple[str, str], str]:
     """The texts of the wanted documents, each source read once."""
     by_source: dict[str, set[str]] = defaultdict(set)
@@ -99,7 +88,7 @@ def _documents(wanted: Iterable[tuple[str, tuple[str, str]]], texts: Path) -> di
         path = next((p for suffix in SUFFIXES if (p := texts / f"{source}{suffix}").is_file()), None)
         if path is None:
             raise RecordError(first[source], f"source {source!r}: expected {source}.jsonl or {source}.jsonl.xz in {texts}")
-        for where, record in read_documents(path):
+        for where, record in read_jsonl(path):
             if record.get("id") in docs:
                 found[source, str(record["id"])] = parse_document(record, where).text
     return found

@@ -30,7 +30,7 @@ def logits(**hot: dict[int, float]) -> np.ndarray:
 
 
 def decode(types, triggers, entities=(), rules=None, **links):
-    scores = SentenceScores(WORDS, triggers=triggers, **links)
+    scores = SentenceScores(offsets=WORDS, triggers=triggers, **links)
     return decode_events(types, entities, scores, TEXT, SCHEMA, rules or DecodingRules())
 
 

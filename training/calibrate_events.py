@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from labels.decode import DecodingRules
-from labels.events import decode_events, piece_range, role_logits, sigmoid
+from labels.decode import DecodingRules, sigmoid
+from labels.events import decode_events, piece_range, role_logits
 from labels.reading import read_sentence
 from labels.schema import LabelSchema
 from labels.scores import SentenceScores

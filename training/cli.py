@@ -11,8 +11,7 @@ from labels.records import parse_annotation, parse_prediction, read_jsonl
 from labels.schema import DEFAULT_SCHEMA, load_schema
 from labels.types import Annotation, Prediction
 from training.config import load_config
-from training.metrics import Evaluation
-from training.metrics import evaluate as compare
+from training.metrics import Evaluation, evaluate_by_schema
 from training.report import report_json, report_markdown, write_report
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -71,14 +70,7 @@ def evaluate(*, gold: Path, pred: Path, schema_file: Path, as_json: bool, output
     predictions, failed = _predictions(pred)
     if stray := predictions.keys() - {a.id for a in annotations}:
         raise RecordError(str(pred), f"{len(stray)} ids are not in {gold}, such as {sorted(stray)[0]!r}")
-    result = compare(
-        annotations,
-        predictions,
-        entity_labels=schema.entity_labels,
-        event_types=schema.event_types,
-        roles=schema.role_names,
-        seed=seed,
-    )
+    result = evaluate_by_schema(annotations, predictions, schema, seed=seed)
     if failed:
         click.echo(f"{failed} records hold an error in place of a prediction; they count as predicted empty", err=True)
     if output is not None:

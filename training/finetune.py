@@ -27,7 +27,7 @@ from training.bases import check_encoder
 from training.calibrate import set_rules
 from training.data import AlignmentReport, Collator, build_rows, count_borders, load_gold, load_tokenizer, to_dataset
 from training.memory import keep_freed_memory
-from training.metrics import Evaluation, evaluate
+from training.metrics import Evaluation, evaluate_by_schema
 from training.model import JointModel, LossWeights, joint_loss, load_encoder, load_joint, save_joint
 from training.precision import autocast_dtype
 from training.predict import decode_sentence, score_sentences
@@ -184,14 +184,7 @@ def evaluate_model(  # noqa: PLR0917
     """Predict every gold sentence and compare."""
     scores = score_sentences(model, tokenizer, [a.text for a in gold], window=config.window, overlap=config.overlap)
     predicted = {a.id: decode_sentence(a, s, schema, rules) for a, s in zip(gold, scores, strict=True)}
-    return evaluate(
-        gold,
-        predicted,
-        entity_labels=schema.entity_labels,
-        event_types=schema.event_types,
-        roles=schema.role_names,
-        rounds=rounds,
-    )
+    return evaluate_by_schema(gold, predicted, schema, rounds=rounds)
 
 
 def resolve(path: str, data: Path | None) -> Path:

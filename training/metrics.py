@@ -18,6 +18,7 @@ from seqeval.scheme import IOB2
 
 from labels.errors import RecordError
 from labels.iob import encode_tags
+from labels.schema import LabelSchema
 from labels.types import Annotation, Entity, Prediction
 from training.causes import fillings, role_causes, trigger_causes
 from training.reliability import Reliability, measure_reliability
@@ -102,6 +103,26 @@ def evaluate(
         exact_set=_exact_interval(exact[:, 0, 0], groups, draws) if event_types and len(gold) else None,
         entity_confusion=entity_confusion(pairs, entity_labels) if entity_labels else {},
         event_confusion=event_confusion(pairs, event_types) if event_types else {},
+    )
+
+
+def evaluate_by_schema(
+    gold: Sequence[Annotation],
+    predicted: Mapping[str, Prediction],
+    schema: LabelSchema,
+    *,
+    seed: int = 0,
+    rounds: int = BOOTSTRAP_ROUNDS,
+) -> Evaluation:
+    """`evaluate` with all that `schema` has."""
+    return evaluate(
+        gold,
+        predicted,
+        entity_labels=schema.entity_labels,
+        event_types=schema.event_types,
+        roles=schema.role_names,
+        seed=seed,
+        rounds=rounds,
     )
 
 

@@ -25,6 +25,8 @@ DROPOUTS = (
 )
 """What configurations call the dropout inside an encoder."""
 _MASKED = -1e4  # far below any score, yet finite in bfloat16
+PIECE_SCORES = "piece_scores"
+"""Scores of pieces for types where the gold names no triggers: no answers, and so in no graph."""
 ROLE_WIDTH = 32
 """Numbers in the query and in the key of each role."""
 _ROLE_HIDDEN = 128
@@ -122,9 +124,6 @@ class JointModel(nn.Module):
             scores[ROLE_QUERIES] = self.role_query(hidden).float()
             scores[ROLE_KEYS] = self.role_key(hidden).float()
         return scores
-
-
-PIECE_SCORES = "piece_scores"
 
 
 def _projection(width: int, size: int) -> nn.Sequential:
