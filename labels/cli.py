@@ -14,13 +14,14 @@ from labels.convert import Format, convert_file, read_file
 from labels.errors import MarsadError, RecordError
 from labels.findings import Finding, Severity
 from labels.pool import PoolRules, pool_sentences
-from labels.records import annotation_record, read_jsonl, write_jsonl
+from labels.records import annotation_record, read_annotations, read_jsonl, write_jsonl
 from labels.schema import DEFAULT_SCHEMA, LabelSchema, load_schema
 from labels.selection import Selection, read_candidates
 from labels.selection import select as choose
 from labels.stand_off import join as join_records
 from labels.stand_off import strip as strip_records
 from labels.stats import count_corpus, stats_record, stats_table
+from labels.vote import vote as count_votes
 
 EXIT_FINDINGS = 1
 EXIT_BAD_INPUT = 2
@@ -172,6 +173,22 @@ def adopt(documents: Path, pred: Path, output: Path) -> None:
     """Turn predictions into annotations to be corrected: one a sentence, with the text of DOCUMENTS (JSONL)."""
     written = write_jsonl(output, (annotation_record(each) for each in adopt_predictions(documents, pred)))
     click.echo(f"{output}: {written} sentences", err=True)
+
+
+@labels.command()
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@_output_option
+@click.option("--needed", type=click.IntRange(min=1), help="Voters that must mark the same. Default: more than half.")
+def vote(files: tuple[Path, ...], output: Path, needed: int | None) -> None:
+    """Write what most of FILES mark alike: several annotations of the same sentences, by people or (`adopt`) by models."""
+    if len(files) < 2:
+        raise click.UsageError("expected at least two FILES to vote, found one")
+    try:
+        result = count_votes([read_annotations(path) for path in files], needed or 0)
+    except ValueError as error:
+        raise click.UsageError(f"--needed: {error}") from error
+    write_jsonl(output, (annotation_record(each) for each in result.annotations))
+    click.echo(f"{output}: {len(result.annotations)} sentences, {result.absent} not in all files left out", err=True)
 
 
 @labels.command()
