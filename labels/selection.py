@@ -108,7 +108,8 @@ class _Chooser:
             others = _embed(known[start : start + 256], weights)
             self.near = np.maximum(self.near, (self.vectors @ others.T).max(axis=1))
         self.doubt = DOUBT_FLOOR + np.array([candidate.doubt for candidate in pool], dtype=np.float32)
-        self.free = np.ones(len(pool), dtype=np.bool_)
+        before = set(known)  # said so, and not left to the distance: `draw` does not look at that
+        self.free = np.array([text not in before for text in texts], dtype=np.bool_)
         self.docs = [candidate.doc for candidate in pool]
         self.members: dict[str, list[int]] = {}
         for i, doc in enumerate(self.docs):

@@ -45,6 +45,11 @@ def test_what_is_annotated_already_is_kept_away_from():
     assert ids(select(pool, ["قصف جوي على المدينة"], Selection(count=1))) == ["s1"]
 
 
+def test_what_is_annotated_already_is_not_drawn_blindly():
+    pool = [candidate(i, word) for i, word in enumerate(WORDS)]
+    assert ids(select(pool, WORDS[1:], Selection(count=9, random=9))) == ["s0"]
+
+
 def test_quotas_then_plain_then_doubt_and_each_says_why():
     pool = [candidate(i, word, {"arrest": 0.9} if i < 3 else {"protest": 0.6} if i < 6 else {}) for i, word in enumerate(WORDS)]
     taken = select(pool, [], Selection(count=8, quotas={"arrest": 2}, plain=3, random=1, per_document=1))
