@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from labels.errors import RecordError
-from labels.records import parse_annotation, parse_prediction, read_jsonl
+from labels.records import parse_annotation, parse_prediction, read_annotations, read_jsonl
 from labels.schema import DEFAULT_SCHEMA, load_schema
 from labels.types import Annotation, Prediction
 from training.config import load_config
@@ -63,14 +63,26 @@ def train(config_file: Path, data: Path | None, seed: int | None) -> None:
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for report.json, report.md and pictures."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
-def evaluate(*, gold: Path, pred: Path, schema_file: Path, as_json: bool, output: Path | None, seed: int) -> None:
+@click.option("--trained-on", multiple=True, type=_FILE, help="Annotated JSONL; its names are judged apart from unseen ones.")
+def evaluate(
+    *,
+    gold: Path,
+    pred: Path,
+    schema_file: Path,
+    as_json: bool,
+    output: Path | None,
+    seed: int,
+    trained_on: tuple[Path, ...],
+) -> None:
     """Compare predictions with gold; needs the two files and no model."""
     schema = load_schema(schema_file)
     annotations = _gold(gold)
     predictions, failed = _predictions(pred)
     if stray := predictions.keys() - {a.id for a in annotations}:
         raise RecordError(str(pred), f"{len(stray)} ids are not in {gold}, such as {sorted(stray)[0]!r}")
-    result = evaluate_by_schema(annotations, predictions, schema, seed=seed)
+    seen = (e.span.of(a.text) for path in trained_on for a in read_annotations(path) for e in a.entities)
+    names = frozenset(seen) if trained_on else None
+    result = evaluate_by_schema(annotations, predictions, schema, known_names=names, seed=seed)
     if failed:
         click.echo(f"{failed} records hold an error in place of a prediction; they count as predicted empty", err=True)
     if output is not None:

@@ -9,7 +9,6 @@ times is cheap with them.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,9 @@ from labels.iob import encode_tags
 from labels.schema import LabelSchema
 from labels.types import Annotation, Entity, Prediction
 from training.causes import fillings, role_causes, trigger_causes
+from training.confusion import entity_confusion, event_confusion
 from training.reliability import Reliability, measure_reliability
+from training.subsets import Keys, Sets, entity_subsets, record_subsets
 
 BOOTSTRAP_ROUNDS = 1000
 
@@ -49,7 +50,7 @@ class Score:
 class Evaluation:
     """All figures of one comparison. `entities`, `events` (types of a record), `triggers` (by type), `roles` (by role) and
     `role_types` (roles by event type) map each label, and `micro` and `macro`, to its score. `causes` counts errors of
-    triggers and roles by cause."""
+    triggers and roles by cause. `subsets`: micro figures of a part on some of the records or names."""
 
     records: int
     failed: int
@@ -60,6 +61,7 @@ class Evaluation:
     role_types: Mapping[str, Score] = field(default_factory=dict)
     causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    subsets: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     exact_set: Interval | None = None
     entity_confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     event_confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -72,11 +74,13 @@ def evaluate(
     entity_labels: Sequence[str],
     event_types: Sequence[str],
     roles: Sequence[str] = (),
+    known_names: frozenset[str] | None = None,
     seed: int = 0,
     rounds: int = BOOTSTRAP_ROUNDS,
 ) -> Evaluation:
     """Compare; a gold record without prediction counts as predicted empty, and is counted as failed. Resampling draws
-    whole documents (`doc`), as sentences of one story are not independent."""
+    whole documents (`doc`), as sentences of one story are not independent. With `known_names`, the surfaces that training
+    had, names are also judged apart by whether they are among them."""
     empty = Prediction("", "", "")
     pairs = [(a, predicted.get(a.id, empty)) for a in gold]
     groups = _groups(gold)
@@ -90,6 +94,17 @@ def evaluate(
         counts = _count([(sets(a), sets(p)) for a, p in pairs], labels)
         return _scores(counts, labels, groups, draws) if triggered and labels else {}
 
+    def in_subsets(sets: Sequence[Sets]) -> dict[str, Score]:
+        names = sorted({name for pair in sets for keys in pair for name, _ in keys})
+        found = _scores(_count(sets, names), names, groups, draws)
+        return {name: found[name] for name in names}
+
+    subsets = {"entities": in_subsets([entity_subsets(a, p, known_names) for a, p in pairs])} if entity_labels else {}
+    if event_types:
+        subsets["events"] = in_subsets([record_subsets(a, _event_sets(a, p)) for a, p in pairs])
+    if triggered:
+        subsets["triggers"] = in_subsets([record_subsets(a, (_trigger_keys(a), _trigger_keys(p))) for a, p in pairs])
+        subsets["roles"] = in_subsets([record_subsets(a, (_role_keys(a), _role_keys(p))) for a, p in pairs])
     return Evaluation(
         records=len(gold),
         failed=sum(a.id not in predicted for a in gold),
@@ -100,6 +115,7 @@ def evaluate(
         role_types=scored(_role_type_keys, event_types if roles else ()),
         causes={"triggers": trigger_causes(pairs), "roles": role_causes(pairs)} if triggered else {},
         reliability=measure_reliability(pairs),
+        subsets={part: scores for part, scores in subsets.items() if scores},
         exact_set=_exact_interval(exact[:, 0, 0], groups, draws) if event_types and len(gold) else None,
         entity_confusion=entity_confusion(pairs, entity_labels) if entity_labels else {},
         event_confusion=event_confusion(pairs, event_types) if event_types else {},
@@ -111,6 +127,7 @@ def evaluate_by_schema(
     predicted: Mapping[str, Prediction],
     schema: LabelSchema,
     *,
+    known_names: frozenset[str] | None = None,
     seed: int = 0,
     rounds: int = BOOTSTRAP_ROUNDS,
 ) -> Evaluation:
@@ -121,6 +138,7 @@ def evaluate_by_schema(
         entity_labels=schema.entity_labels,
         event_types=schema.event_types,
         roles=schema.role_names,
+        known_names=known_names,
         seed=seed,
         rounds=rounds,
     )
@@ -146,8 +164,6 @@ def seqeval_report(gold: Sequence[Annotation], predicted: Mapping[str, Predictio
     return {name: {key: float(value) for key, value in row.items()} for name, row in report.items()}
 
 
-Keys = set[tuple[str, Any]]  # a label, and what else must be the same
-Sets = tuple[Keys, Keys]
 Counts = npt.NDArray[np.int64]  # (records, labels, [true positive, predicted, gold])
 
 
@@ -241,47 +257,3 @@ def _interval(value: float, rounds: npt.NDArray[np.float64]) -> Interval:
 def _exact_interval(exact: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> Interval:
     hits, sizes = np.bincount(groups, weights=exact), np.bincount(groups)
     return _interval(float(exact.mean()), (draws @ hits) / (draws @ sizes))
-
-
-NOTHING = "(none)"
-
-
-def event_confusion(pairs: Sequence[tuple[Annotation, Prediction]], types: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Gold type to predicted type. A type found is on the diagonal; a missed one is shared among the wrong ones that
-    were given to the same record, or counted under `(none)`; a wrong one with nothing missed is in the row `(none)`."""
-    table = {row: dict.fromkeys((*types, NOTHING), 0) for row in (*types, NOTHING)}
-    for annotation, prediction in pairs:
-        truth, guess = annotation.event_types, set(prediction.event_types)
-        for name in truth & guess & table.keys():
-            table[name][name] += 1
-        missed, wrong = sorted(truth - guess), sorted(guess - truth)
-        for name in missed:
-            for other in wrong or [NOTHING]:
-                if name in table and other in table[name]:
-                    table[name][other] += 1
-        for other in wrong if not missed else ():
-            if other in table:
-                table[NOTHING][other] += 1
-    return table
-
-
-def entity_confusion(pairs: Sequence[tuple[Annotation, Prediction]], labels: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Gold label to predicted label of the span with the same borders; other borders count as `(borders)` where spans
-    overlap, else as `(none)`."""
-    columns = (*labels, "(borders)", NOTHING)
-    table = {row: dict.fromkeys(columns, 0) for row in (*labels, NOTHING)}
-    for annotation, prediction in pairs:
-        exact = {e.span: e.label for e in prediction.entities}
-        for entity in annotation.entities:
-            if entity.label not in table:
-                continue
-            if entity.span in exact:
-                column = exact[entity.span]
-            else:
-                column = "(borders)" if any(entity.span.overlaps(e.span) for e in prediction.entities) else NOTHING
-            if column in table[entity.label]:
-                table[entity.label][column] += 1
-        for found in prediction.entities:
-            if found.label in labels and not any(found.span.overlaps(e.span) for e in annotation.entities):
-                table[NOTHING][found.label] += 1
-    return table

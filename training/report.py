@@ -52,6 +52,9 @@ def report_markdown(evaluation: Evaluation, title: str) -> str:
         if scores:
             lines += ["", f"## {heading}", "", *TABLE_HEAD]
             lines += [_row(name, score) for name, score in scores.items()]
+    for part, scores in evaluation.subsets.items():
+        lines += ["", f"## Subsets: {part}", "", TABLE_HEAD[0].replace("label", "subset", 1), TABLE_HEAD[1]]
+        lines += [_row(name, score) for name, score in scores.items()]
     if evaluation.exact_set:
         lines += ["", f"Records whose set of event types is exactly right: {_percent(evaluation.exact_set)}"]
     for part, causes in evaluation.causes.items():
