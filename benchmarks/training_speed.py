@@ -33,7 +33,7 @@ WAYS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("training/configs/encoder-mini.toml"))
+    parser.add_argument("--config", type=Path, default=Path("training/configs/encoder.toml"))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10, help="timed steps of each way in each round")
     parser.add_argument("--json", type=Path)
