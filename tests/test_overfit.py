@@ -190,3 +190,44 @@ def test_data_paths_need_their_folder() -> None:
     assert resolve("labels/x.jsonl", None) == Path("labels/x.jsonl")
     with pytest.raises(ValueError, match="--data"):
         resolve("data:gold/x.jsonl", None)
+
+
+def test_heads_may_go_on_from_a_run_or_a_served_folder(run: Path, folder: ModelFolder, tmp_path: Path) -> None:
+    for base in (run, folder.path):
+        config = TrainConfig(
+            base=str(base),
+            output=tmp_path / base.name,
+            train=(str(run.parent / "gold.jsonl"),),
+            dev=(str(run.parent / "gold.jsonl"),),
+            epochs=1,
+            learning_rate=1e-7,
+            head_learning_rate=1e-7,
+            window=60,
+            overlap=10,
+            seed=2,  # not that of the run, whose heads began where heads of the same seed would begin again
+            keep_heads=True,
+        )
+        assert train(config).dev.entities["micro"].f1.value == 1.0  # heads that begin anew know nothing after such an epoch
+        anew = train(dataclasses.replace(config, keep_heads=False, output=tmp_path / f"{base.name}-anew"))
+        assert anew.dev.entities["micro"].f1.value < 0.5
+
+
+def test_heads_of_other_labels_are_refused(run: Path, tmp_path: Path) -> None:
+    gold_file = str(run.parent / "gold.jsonl")
+    config = TrainConfig(
+        base=str(run.parent / "encoder"),
+        output=tmp_path / "x",
+        train=(gold_file,),
+        dev=(gold_file,),
+        window=60,
+        keep_heads=True,
+    )
+    with pytest.raises(ConfigError, match="a base with heads"):
+        train(config)
+    other = tmp_path / "other.toml"
+    text = (run / "schema.toml").read_text(encoding="utf-8")
+    other.write_text(text.replace('name = "protest"', 'name = "unrest"'), encoding="utf-8")
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text((run.parent / "gold.jsonl").read_text(encoding="utf-8").replace('"protest"', '"unrest"'), encoding="utf-8")
+    with pytest.raises(ConfigError, match="the same schema"):
+        train(dataclasses.replace(config, base=str(run), schema=other, train=(str(plain),), dev=(str(plain),)))

@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from labels.decode import DecodingRules
+from labels.errors import ConfigError
 from labels.folder import SCHEMA, write_rules
 from labels.schema import DEFAULT_SCHEMA, LabelSchema, load_schema
 from labels.types import Annotation
@@ -28,7 +29,7 @@ from training.calibrate import set_rules
 from training.data import AlignmentReport, Collator, build_rows, count_borders, load_gold, load_tokenizer, to_dataset
 from training.memory import keep_freed_memory
 from training.metrics import Evaluation, evaluate_by_schema
-from training.model import JointModel, LossWeights, joint_loss, load_encoder, load_joint, save_joint
+from training.model import JointModel, LossWeights, joint_loss, load_encoder, load_joint, save_joint, take_heads
 from training.precision import autocast_dtype
 from training.predict import decode_sentence, score_sentences
 from training.provenance import entries_of, read_provenance, write_provenance
@@ -43,7 +44,8 @@ RUN_RECORD = "run.json"
 class TrainConfig:
     """One fine-tuning run. Paths are relative to the working directory; `data:X` is X in the folder given by `--data`.
     `window` and `overlap` are in pieces without [CLS] and [SEP]. `patience` epochs without a better dev score (mean of
-    the micro F1 of entities, event types, triggers and roles, of those the model gives) end the run."""
+    the micro F1 of entities, event types, triggers and roles, of those the model gives) end the run. With `keep_heads` the
+    heads go on from those of `base`, a folder with the same schema; else they begin anew."""
 
     base: str
     output: Path
@@ -61,6 +63,7 @@ class TrainConfig:
     window: int = 126
     overlap: int = 32
     seed: int = 1
+    keep_heads: bool = False
     loss: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
@@ -220,6 +223,8 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
         triggers=any(row["triggers"] for row in rows),
         dropout=config.dropout,
     )
+    if config.keep_heads:
+        _keep_heads(model, schema, config)
     trainer = _JointTrainer(
         joint=model,
         args=_arguments(config, len(rows)),
@@ -250,6 +255,16 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     write_provenance(folder, seen)
     _write_record(config, result, alignment)
     return TrainResult(config.output, result, rules, alignment)
+
+
+def _keep_heads(model: JointModel, schema: LabelSchema, config: TrainConfig) -> None:
+    folder = Path(config.base)
+    if not (folder / SCHEMA).is_file():
+        raise ConfigError(f"keep_heads needs a base with heads, a run or a model; {config.base!r} has no {SCHEMA}")
+    known = load_schema(folder / SCHEMA)
+    if known.fingerprint != schema.fingerprint:
+        raise ConfigError(f"keep_heads needs the same schema in base; {folder / SCHEMA} is another than {config.schema}")
+    take_heads(model, folder)
 
 
 def _arguments(config: TrainConfig, n_rows: int) -> TrainingArguments:

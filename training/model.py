@@ -244,3 +244,15 @@ def load_joint(folder: Path, *, n_tags: int, n_types: int) -> JointModel:
     if unexpected or any(not name.startswith(_ENCODER) for name in missing):
         raise ConfigError(f"{folder / HEADS}: does not fit {n_tags} tags and {n_types} event types")
     return model.eval()
+
+
+def take_heads(model: JointModel, base: Path) -> None:
+    """Let the heads begin as those of `base`, the folder of a run or a served one, are; ConfigError if there are others, or
+    of other sizes."""
+    try:
+        heads = _heads_of(base)
+        missing, unexpected = model.load_state_dict(heads, strict=False)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"the heads of base {str(base)!r} do not fit this run: {error}") from error
+    if absent := sorted({*unexpected, *(name for name in missing if not name.startswith(_ENCODER))}):
+        raise ConfigError(f"the heads of base {str(base)!r} are not those of this run, which differ in {', '.join(absent)}")
