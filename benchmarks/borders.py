@@ -103,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     from training.data import load_gold
-    from training.finetune import TrainConfig, train
+    from training.finetune import train
+    from training.train_config import TrainConfig
 
     schema = load_schema(given.schema)
     gold = load_gold(given.gold, schema)

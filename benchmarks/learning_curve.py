@@ -20,7 +20,7 @@ from labels.records import annotation_record, read_annotations, write_jsonl
 from labels.types import Annotation
 
 if TYPE_CHECKING:  # it needs torch, which --help does not
-    from training.finetune import TrainConfig
+    from training.train_config import TrainConfig
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(given: argparse.Namespace) -> None:
     from training.config import load_config
-    from training.finetune import TrainConfig
+    from training.train_config import TrainConfig
 
     config = load_config(TrainConfig, given.config)
     machine = describe_machine()

@@ -23,7 +23,7 @@ from labels.types import Annotation
 if TYPE_CHECKING:  # these need torch; they are imported when a run begins, so that --help needs none
     from benchmarks.tagging import SeedResult, Split
     from benchmarks.units import Unit
-    from training.finetune import TrainConfig
+    from training.train_config import TrainConfig
 
 EPOCHS, BLOCK = 5, 20
 # Options that are keys of `TrainConfig` under the same name, and as there where they are not given.
@@ -100,7 +100,7 @@ def _write_schema(path: Path, labels: Sequence[str]) -> Path:
 
 
 def _config(given: argparse.Namespace, schema: Path) -> "TrainConfig":
-    from training.finetune import TrainConfig
+    from training.train_config import TrainConfig
 
     own = {name: getattr(given, name) for name in SETTINGS if getattr(given, name) is not None}
     try:  # patience as long as the run: every fine-tuning sees the same number of epochs

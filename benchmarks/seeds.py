@@ -22,7 +22,7 @@ from labels.folder import DECODING, hash_file
 from labels.schema import load_schema
 
 if TYPE_CHECKING:  # training needs torch; it is imported when a run begins, so that --help needs none
-    from training.finetune import TrainConfig
+    from training.train_config import TrainConfig
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class SeedResult:
 def run_seed(config: "TrainConfig", data: Path | None, gold: Mapping[str, Path]) -> SeedResult:
     """Train, unless the run is there already, and evaluate with the thresholds and temperatures the run set on dev."""
     from training.data import load_gold, load_tokenizer
-    from training.finetune import evaluate_model, train
+    from training.finetune import train
+    from training.joint_trainer import evaluate_model
     from training.model import load_joint
 
     folder = config.output
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _report(given: argparse.Namespace) -> None:
     from training.config import load_config
-    from training.finetune import TrainConfig
+    from training.train_config import TrainConfig
 
     config = load_config(TrainConfig, given.config)
     gold = parse_gold(given.gold, given.data)

@@ -17,10 +17,11 @@ from labels.records import annotation_record, write_jsonl
 from labels.schema import load_schema
 from labels.types import Annotation, Entity, Prediction, Span
 from training.data import load_tokenizer
-from training.finetune import TrainConfig, train
+from training.finetune import train
 from training.metrics import BOOTSTRAP_ROUNDS, Evaluation, evaluate
 from training.model import load_joint
 from training.predict import decode_sentence, score_sentences
+from training.train_config import TrainConfig
 
 INNER = 0.1  # share of the training sentences that the epoch is chosen on
 

@@ -40,9 +40,10 @@ from training.bases import check_encoder, check_tokenizer, longest_row
 from training.config import load_config
 from training.data import load_tokenizer
 from training.export import export_run, largest_difference, to_openvino
-from training.finetune import RUN_RECORD, TrainConfig, train
+from training.finetune import RUN_RECORD, train
 from training.model import JointModel, load_encoder, load_joint
 from training.predict import decode_sentence, score_sentences
+from training.train_config import TrainConfig
 
 SCHEMA = load_schema()
 ANNOTATIONS = gold(inline=INLINE + GLUED)

@@ -10,7 +10,7 @@ from benchmarks.learning_curve import curve_table, main, measure, part_of
 from labels.records import read_annotations
 from labels.types import Annotation
 from tests.tiny import gold, tiny_encoder, write_gold
-from training.finetune import TrainConfig
+from training.train_config import TrainConfig
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.integers(0, 3), st.floats(0.05, 1.0), st.floats(0.05, 1.0))

@@ -18,7 +18,8 @@ from serving.engine import Engine
 from tests.tiny import gold, tiny_encoder, write_gold
 from training.causes import fillings
 from training.export import export_run
-from training.finetune import TrainConfig, resolve, train
+from training.finetune import resolve, train
+from training.train_config import TrainConfig
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,8 @@ def pretrain(config_file: Path, texts: Path | None, prepare: bool) -> None:
 @click.option("--seed", type=int, help="Another seed than the configuration's; the output folder gets -sSEED.")
 def train(config_file: Path, data: Path | None, seed: int | None) -> None:
     """Fine-tune one encoder for entity tags and event types."""
-    from training.finetune import TrainConfig
     from training.finetune import train as run
+    from training.train_config import TrainConfig
 
     config = load_config(TrainConfig, config_file)
     if seed is not None:
