@@ -27,12 +27,13 @@ def trigger_causes(pairs: Sequence[Pair]) -> dict[str, int]:
     for annotation, prediction in pairs:
         found = [(event.type, event.trigger) for event in prediction.events if event.trigger]
         gold = [(event.type, event.trigger) for event in annotation.events if event.trigger]
-        counts.update(_trigger_cause(kind, span, found) for kind, span in gold)
+        counts.update(trigger_cause(kind, span, found) for kind, span in gold)
         counts["made up"] += sum(not any(span.overlaps(other) for _, other in gold) for _, span in found)
     return {cause: counts[cause] for cause in TRIGGER_CAUSES}
 
 
-def _trigger_cause(kind: str, span: Span, found: Sequence[tuple[str, Span]]) -> str:
+def trigger_cause(kind: str, span: Span, found: Sequence[tuple[str, Span]]) -> str:
+    """Why the gold trigger of `kind` at `span` is or is not among the predicted ones."""
     if (kind, span) in found:
         return RIGHT
     if any(other == kind and place.overlaps(span) for other, place in found):
@@ -46,7 +47,7 @@ def role_causes(pairs: Sequence[Pair]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for annotation, prediction in pairs:
         gold, found = fillings(annotation), fillings(prediction)
-        counts.update(_role_cause(key, annotation, prediction, found) for key in gold)
+        counts.update(role_cause(key, annotation, prediction, found) for key in gold)
         known = {(kind, span) for kind, _, span in gold}
         counts["made up"] += sum((kind, span) not in known for kind, _, span in found)
     return {cause: counts[cause] for cause in ROLE_CAUSES}
@@ -67,7 +68,8 @@ def fillings(record: Annotation | Prediction) -> set[Filling]:
     }
 
 
-def _role_cause(key: Filling, annotation: Annotation, prediction: Prediction, found: set[Filling]) -> str:
+def role_cause(key: Filling, annotation: Annotation, prediction: Prediction, found: set[Filling]) -> str:
+    """Why the gold filling `key` is or is not among the predicted ones, `found`."""
     kind, role, span = key
     if key in found:
         return RIGHT

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from labels.errors import RecordError
-from labels.records import parse_annotation, parse_prediction, read_annotations, read_jsonl
+from labels.records import parse_annotation, parse_prediction, read_annotations, read_jsonl, write_jsonl
 from labels.schema import DEFAULT_SCHEMA, load_schema
 from labels.types import Annotation, Prediction
 from training.config import load_config
+from training.error_list import list_errors
 from training.metrics import Evaluation, evaluate_by_schema
 from training.report import report_json, report_markdown, write_report
 
@@ -64,6 +65,7 @@ def train(config_file: Path, data: Path | None, seed: int | None) -> None:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--trained-on", multiple=True, type=_FILE, help="Annotated JSONL; its names are judged apart from unseen ones.")
+@click.option("--errors", type=click.Path(dir_okay=False, path_type=Path), help="JSONL to write, one error a line.")
 def evaluate(
     *,
     gold: Path,
@@ -73,6 +75,7 @@ def evaluate(
     output: Path | None,
     seed: int,
     trained_on: tuple[Path, ...],
+    errors: Path | None,
 ) -> None:
     """Compare predictions with gold; needs the two files and no model."""
     schema = load_schema(schema_file)
@@ -85,6 +88,9 @@ def evaluate(
     result = evaluate_by_schema(annotations, predictions, schema, known_names=names, seed=seed)
     if failed:
         click.echo(f"{failed} records hold an error in place of a prediction; they count as predicted empty", err=True)
+    if errors is not None:
+        written = write_jsonl(errors, list_errors(annotations, predictions))
+        click.echo(f"{errors}: {written} errors", err=True)
     if output is not None:
         write_report(result, output, f"{pred.name} against {gold.name}")
     click.echo(_shown(result, f"{pred.name} against {gold.name}", as_json=as_json))
