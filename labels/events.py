@@ -2,7 +2,8 @@
 
 Types come first, so that the types of a sentence and those of its events are always the same. Each type's trigger is
 where its pieces score above the rules' threshold, or its best piece where none does; several runs of pieces are several
-events. A role is filled with every entity of a fitting label whose product with the trigger is high enough.
+events. A role is filled with every entity of a fitting label whose product with the trigger is high enough; of mentions with
+the same words the likeliest is taken, as the guide wants one mention of each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def decode_events(  # noqa: PLR0917
         highest = max((run.score for run in runs), default=0.0)
         for run in runs:
             span = grow_over_marks(Span(scores.offsets[run.first][0], scores.offsets[run.last][1]), text)
-            roles = _fill_roles(run, entities, places, scores, schema, rules)
+            roles = _fill_roles(run, text, entities, places, scores, schema, rules)
             events.append(ScoredEvent(name, score * (run.score / highest) if highest else score, span, roles))
         if not runs:
             events.append(ScoredEvent(name, score, None, nobody))
@@ -109,13 +110,14 @@ def role_logits(queries: Scores, keys: Scores, trigger: tuple[int, int], entity:
 
 def _fill_roles(  # noqa: PLR0917
     run: TriggerRun,
+    text: str,
     entities: Sequence[ScoredSpan],
     places: Sequence[tuple[int, int] | None],
     scores: SentenceScores,
     schema: LabelSchema,
     rules: DecodingRules,
 ) -> dict[str, tuple[int, ...]]:
-    filled: dict[str, list[int]] = {name: [] for name in schema.role_names}
+    filled: dict[str, dict[tuple[str, str], tuple[float, int]]] = {name: {} for name in schema.role_names}
     for i, (entity, place) in enumerate(zip(entities, places, strict=True)):
         if place is None or scores.queries is None or scores.keys is None:
             continue
@@ -123,8 +125,9 @@ def _fill_roles(  # noqa: PLR0917
         likely = sigmoid(logits / rules.role_temperature)
         for role, probability in zip(schema.roles, likely, strict=True):
             if entity.label in role.labels and probability >= rules.role_thresholds.get(role.name, 0.5):
-                filled[role.name].append(i)
-    return {name: tuple(found) for name, found in filled.items()}
+                name, rival = (entity.label, entity.span.of(text)), filled[role.name]
+                rival[name] = max(rival.get(name, (0.0, i)), (float(probability), i))
+    return {role: tuple(sorted(i for _, i in found.values())) for role, found in filled.items()}
 
 
 def _around(high: Flags, best: int) -> Flags:

@@ -97,6 +97,21 @@ def test_roles_point_at_entities_by_their_place():
     assert event.roles["agents"] == ()
 
 
+def test_of_mentions_with_the_same_words_the_likeliest_fills_a_role():
+    text = "حلب ثم حلب ثم إدلب"
+    offsets = [(0, 3), (4, 6), (7, 10), (11, 13), (14, 18)]
+    spans = [ScoredSpan("LOCATION", Span(*offsets[i]), 0.9) for i in (0, 2, 4)]
+    width, at = 2 * len(SCHEMA.roles), 2 * SCHEMA.role_names.index("locations")
+    queries, keys = (np.zeros((len(offsets), width), dtype=np.float32) for _ in range(2))
+    queries[:, at] = 1.0
+    keys[:, at] = [1.0, -9.0, 2.0, -9.0, 3.0]
+    scores = SentenceScores(
+        triggers=np.full((5, len(SCHEMA.event_types)), 3.0, dtype=np.float32), queries=queries, keys=keys, offsets=offsets
+    )
+    [event] = decode_events({"shelling": 0.9}, spans, scores, text, SCHEMA, DecodingRules())
+    assert event.roles["locations"] == (1, 2)
+
+
 def test_a_label_that_cannot_fill_a_role_does_not():
     entities = [ScoredSpan("ACTOR", Span(38, 44), 0.9)]
     [event] = decode({"shelling": 0.9}, logits(shelling={5: 3.0}), entities, **linked("locations", 5, 9))

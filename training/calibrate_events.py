@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from labels.decode import DecodingRules, sigmoid
+from labels.decode import DecodingRules
 from labels.events import decode_events, piece_range, role_logits
 from labels.reading import read_sentence
 from labels.schema import LabelSchema
 from labels.scores import SentenceScores
 from labels.types import Annotation
 from training.calibration import SHRINKAGE, best_cut, best_temperature
+from training.causes import Filling, fillings
 from training.metrics import f1_of
 
 Logits = npt.NDArray[np.floating]
@@ -36,10 +37,8 @@ def set_event_rules(
     if not linked or not schema.roles:
         return rules
     logits, truth, known = (np.concatenate(parts) for parts in zip(*linked, strict=True))
-    temperature = best_temperature(logits[known], truth[known])
-    return replace(
-        rules, role_temperature=temperature, role_thresholds=_role_thresholds(logits / temperature, truth, known, schema)
-    )
+    rules = replace(rules, role_temperature=best_temperature(logits[known], truth[known]))
+    return replace(rules, role_thresholds=_role_thresholds(pairs, schema, rules))
 
 
 def _trigger_pieces(pairs: Sequence[tuple[Annotation, SentenceScores]], schema: LabelSchema) -> tuple[Logits, Truth]:
@@ -93,18 +92,38 @@ def _gold_links(annotation: Annotation, scores: SentenceScores, schema: LabelSch
     )
 
 
-def _role_thresholds(logits: Logits, truth: Truth, known: Truth, schema: LabelSchema) -> dict[str, float]:
-    """Each role's best cut, drawn towards the common one where dev holds few."""
-    likely = sigmoid(logits)
-    guesses = np.stack([(likely >= cut) & known for cut in ROLE_GRID])  # (cuts, pairs, roles)
-    right = truth & known
-    counts = np.stack(
-        [(guesses & right).sum(1), guesses.sum(1), np.broadcast_to(right.sum(0), (len(ROLE_GRID), right.shape[1]))], axis=-1
-    )
+def _role_thresholds(
+    pairs: Sequence[tuple[Annotation, SentenceScores]], schema: LabelSchema, rules: DecodingRules
+) -> dict[str, float]:
+    """Each role's best cut, drawn towards the common one where dev holds few. Judged on the triggers and entities that the
+    rules give, not on those of gold: what is linked to a wrong trigger is wrong whatever its own probability."""
+    counts = np.zeros((len(ROLE_GRID), len(schema.roles), 3), dtype=np.int64)
+    for annotation, scores in pairs:
+        likely, truth = _candidates(annotation, scores, schema, rules), fillings(annotation)
+        for (kind, role, span), probability in likely.items():
+            at = schema.role_names.index(role)
+            counts[probability >= ROLE_GRID, at] += ((kind, role, span) in truth, 1, 0)
+        for _, role, _ in truth:
+            if role in schema.role_names:
+                counts[:, schema.role_names.index(role), 2] += 1
     common = best_cut(ROLE_GRID, f1_of(counts.sum(1)), near=0.5)
     thresholds = {}
     for i, name in enumerate(schema.role_names):
-        own = best_cut(ROLE_GRID, f1_of(counts[:, i]), near=common)
-        weight = float(right[:, i].sum()) / (float(right[:, i].sum()) + SHRINKAGE)
+        own, held = best_cut(ROLE_GRID, f1_of(counts[:, i]), near=common), float(counts[0, i, 2])
+        weight = held / (held + SHRINKAGE)
         thresholds[name] = round(weight * own + (1 - weight) * common, 3)
     return thresholds
+
+
+def _candidates(
+    annotation: Annotation, scores: SentenceScores, schema: LabelSchema, rules: DecodingRules
+) -> dict[Filling, float]:
+    """Every filling that some cut would give, and how likely it is: of decodings at each cut, the highest that has it."""
+    found: dict[Filling, float] = {}
+    reading = read_sentence(scores, annotation.text, schema, rules)
+    for cut in map(float, ROLE_GRID):
+        tried = replace(rules, role_thresholds=dict.fromkeys(schema.role_names, cut))
+        for event in decode_events(reading.types, reading.entities, scores, annotation.text, schema, tried):
+            for role, indexes in event.roles.items():
+                found |= {(event.type, role, reading.entities[i].span): cut for i in indexes}
+    return found
