@@ -60,3 +60,14 @@ def name_starts(piece: tuple[int, int], text: str) -> list[int]:
             break
         starts.append(at)
     return starts
+
+
+def is_one_word(before: tuple[int, int], after: tuple[int, int], text: str) -> bool:
+    """Whether two pieces are parts of one word: nothing between them but marks, and the first is no proclitic of it."""
+    if before[1] < after[0] and any(not is_unlettered(sign) for sign in text[before[1] : after[0]]):
+        return False
+    if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
+        return False
+    starts_word = before[0] == 0 or not text[before[0] - 1].isalnum()
+    whole = name_starts((before[0], after[1]), text)
+    return not (starts_word and after[0] in whole[1:])

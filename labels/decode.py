@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from labels.borders import is_mark, name_starts
+from labels.borders import is_mark, is_one_word, name_starts
 from labels.errors import AlignmentError
 from labels.iob import Offsets, decode_tags
 from labels.types import Span
@@ -18,7 +18,8 @@ Scores = npt.NDArray[np.float32]
 class DecodingRules:
     """What turns scores into answers, set on the dev split and kept with the model: a threshold in (0, 1) per event type,
     the `temperature` that event scores are divided by before the sigmoid, and `tag_temperature` for entity tags; a
-    threshold for the pieces of triggers and one for each role, with the temperatures of both."""
+    threshold for the pieces of triggers and one for each role, with the temperatures of both. With `whole_words` no entity
+    ends within a word, nor begins within one but behind a proclitic."""
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
@@ -27,6 +28,7 @@ class DecodingRules:
     trigger_temperature: float = 1.0
     role_thresholds: Mapping[str, float] = field(default_factory=dict)
     role_temperature: float = 1.0
+    whole_words: bool = False
 
     def __post_init__(self) -> None:
         named = {**self.thresholds, **self.role_thresholds, "triggers": self.trigger_threshold}
@@ -54,9 +56,12 @@ def decode_entities(  # noqa: PLR0917
     text: str,
     temperature: float = 1.0,
     borders: Scores | None = None,
+    *,
+    whole_words: bool = False,
 ) -> list[ScoredSpan]:
     """The best legal IOB2 tag sequence of `scores` `(pieces, tags)` as spans of `text`, which `offsets` point into.
-    `borders` `(pieces, letters)` say how many proclitic letters stand before a name in its first piece."""
+    `borders` `(pieces, letters)` say how many proclitic letters stand before a name in its first piece. With `whole_words`
+    the pieces of a word, proclitics apart, are all of one entity or all of none."""
     if scores.shape != (len(offsets), len(tags)):
         raise AlignmentError(f"scores of shape {scores.shape} for {len(offsets)} pieces and {len(tags)} tags")
     if borders is not None and (borders.ndim != 2 or len(borders) != len(offsets) or not borders.shape[1]):
@@ -65,8 +70,10 @@ def decode_entities(  # noqa: PLR0917
     if not textual:
         return []
     log_probs = _log_softmax(scores[textual] / temperature)
-    path = best_legal_path(log_probs, tags)
-    spans = decode_tags([tags[t] for t in path], [offsets[i] for i in textual])
+    places = [offsets[i] for i in textual]
+    joined = [whole_words and rank > 0 and is_one_word(places[rank - 1], place, text) for rank, place in enumerate(places)]
+    path = best_legal_path(log_probs, tags, joined)
+    spans = decode_tags([tags[t] for t in path], places)
     found = []
     for rank, tagged in enumerate(spans):
         pieces = range(tagged.first, tagged.last + 1)
@@ -88,17 +95,23 @@ def mend_start(span: Span, piece: tuple[int, int], scores: Scores, text: str) ->
     return Span(starts[int(scores[: len(starts)].argmax())], span.end) if starts else span
 
 
-def best_legal_path(log_probs: Scores, tags: Sequence[str]) -> list[int]:
-    """Viterbi over `(pieces, tags)` where I-x may only follow B-x or I-x."""
+def best_legal_path(log_probs: Scores, tags: Sequence[str], joined: Sequence[bool] | None = None) -> list[int]:
+    """Viterbi over `(pieces, tags)` where I-x may only follow B-x or I-x, and at a `joined` piece, which goes on with the
+    word of the piece before, must follow them, as O must follow O."""
+    inside = np.array([tag.startswith("I-") for tag in tags])
     legal = np.array([[not b.startswith("I-") or a[2:] == b[2:] for b in tags] for a in tags])
+    # What begins a word's second piece goes on: an entity with I-, and nothing with nothing.
+    onward = legal & np.array([[b == a == "O" or b.startswith("I-") for b in tags] for a in tags])
+    glued = np.zeros(len(log_probs), dtype=np.bool_) if joined is None else np.asarray(joined, dtype=np.bool_)
     likeliest = log_probs.argmax(axis=1)
-    if legal[likeliest[:-1], likeliest[1:]].all() and not tags[likeliest[0]].startswith("I-"):
+    before, after = likeliest[:-1], likeliest[1:]
+    if np.where(glued[1:], onward[before, after], legal[before, after]).all() and not inside[likeliest[0]]:
         return [int(t) for t in likeliest]  # no path scores higher, and most sentences end here
-    step = np.where(legal, 0.0, -np.inf)  # (from, to)
-    best = np.where([tag.startswith("I-") for tag in tags], -np.inf, log_probs[0])
+    steps = [np.where(allowed, 0.0, -np.inf) for allowed in (legal, onward)]  # (from, to)
+    best = np.where(inside, -np.inf, log_probs[0])
     back = np.zeros(log_probs.shape, dtype=np.int64)
     for i in range(1, len(log_probs)):
-        through = best[:, None] + step
+        through = best[:, None] + steps[int(glued[i])]
         back[i] = through.argmax(axis=0)
         best = through.max(axis=0) + log_probs[i]
     path = [int(best.argmax())]

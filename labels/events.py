@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from labels.borders import is_unlettered, name_starts
+from labels.borders import is_one_word
 from labels.decode import DecodingRules, ScoredSpan, Scores, grow_over_marks, sigmoid
 from labels.iob import Offsets
 from labels.schema import LabelSchema
@@ -81,7 +81,7 @@ def trigger_runs(probabilities: Scores, offsets: Offsets, text: str, threshold: 
     if not hot.any():
         best = int(values.argmax())
         hot = _around(values >= values[best] / 2, best)
-    joined = [rank > 0 and _is_one_word(offsets[textual[rank - 1]], offsets[i], text) for rank, i in enumerate(textual)]
+    joined = [rank > 0 and is_one_word(offsets[textual[rank - 1]], offsets[i], text) for rank, i in enumerate(textual)]
     hot = _whole_words(hot, joined)
     runs = []
     start: int | None = None
@@ -140,17 +140,6 @@ def _around(high: Flags, best: int) -> Flags:
             kept[at] = True
             at += step
     return kept
-
-
-def _is_one_word(before: tuple[int, int], after: tuple[int, int], text: str) -> bool:
-    """Whether two pieces are parts of one word: nothing between them but marks, and the first is no proclitic of it."""
-    if before[1] < after[0] and any(not is_unlettered(sign) for sign in text[before[1] : after[0]]):
-        return False
-    if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
-        return False
-    starts_word = before[0] == 0 or not text[before[0] - 1].isalnum()
-    whole = name_starts((before[0], after[1]), text)
-    return not (starts_word and after[0] in whole[1:])
 
 
 def _whole_words(hot: Flags, joined: Sequence[bool]) -> Flags:

@@ -30,7 +30,9 @@ def read_sentence(scores: SentenceScores, text: str, schema: LabelSchema, rules:
     """Entities, types, and events whose roles point at the entities."""
     found: list[ScoredSpan] = []
     if scores.tags is not None and schema.tags:
-        found = decode_entities(scores.tags, schema.tags, scores.offsets, text, rules.tag_temperature, scores.borders)
+        found = decode_entities(
+            scores.tags, schema.tags, scores.offsets, text, rules.tag_temperature, scores.borders, whole_words=rules.whole_words
+        )
     entities = _apart(found)
     types: dict[str, float] = {}
     if scores.events is not None and schema.event_types:

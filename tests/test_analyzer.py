@@ -160,7 +160,7 @@ def test_many_documents_are_read_in_groups(analyzer, monkeypatch):
 def test_a_ligature_with_two_names_in_it_gives_no_overlap(analyzer, monkeypatch):
     first, likelier, next_to_it = Span(0, 1), Span(0, 1), Span(1, 2)
     found = [ScoredSpan("ACTOR", first, 0.5), ScoredSpan("LOCATION", likelier, 0.9), ScoredSpan("ACTOR", next_to_it, 0.1)]
-    monkeypatch.setattr("labels.reading.decode_entities", lambda *_: found)
+    monkeypatch.setattr("labels.reading.decode_entities", lambda *_, **__: found)
     answer = one(analyzer, "في")
     assert [(e.id, e.span) for e in answer.entities] == [("l1", likelier), ("a1", next_to_it)]
     assert answer.warnings == ("1 name left out that shared a character with a likelier one",)

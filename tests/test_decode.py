@@ -82,21 +82,25 @@ def test_growing_stops_at_the_next_entity():
 matrices = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(5)), elements=st.floats(-20, 0, width=32))
 
 
-def legal(path):
+def legal(path, joined=()):
     names = ["O", *(TAGS[t] for t in path)]
-    return all(not b.startswith("I-") or a[2:] == b[2:] for a, b in itertools.pairwise(names))
+    if not all(not b.startswith("I-") or a[2:] == b[2:] for a, b in itertools.pairwise(names)):
+        return False
+    words = zip(names[1:], names[2:], joined[1:], strict=False)
+    return all(not glued or b.startswith("I-") or a == b == "O" for a, b, glued in words)
 
 
-@given(matrices)
+@given(matrices, st.lists(st.booleans(), min_size=5, max_size=5) | st.none())
 @settings(deadline=None)
-def test_the_path_is_the_best_of_all_legal_ones(log_probs):
-    path = best_legal_path(log_probs, TAGS)
-    assert legal(path)
+def test_the_path_is_the_best_of_all_legal_ones(log_probs, joined):
+    joined = joined and joined[: len(log_probs)]
+    path = best_legal_path(log_probs, TAGS, joined)
+    assert legal(path, joined or ())
 
     def total(candidate):
         return float(sum(log_probs[i, t].astype(np.float64) for i, t in enumerate(candidate)))
 
-    best = max(total(each) for each in itertools.product(range(5), repeat=len(log_probs)) if legal(each))
+    best = max(total(each) for each in itertools.product(range(5), repeat=len(log_probs)) if legal(each, joined or ()))
     assert total(path) == pytest.approx(best, abs=1e-4)
 
 
@@ -108,6 +112,19 @@ def test_entities_never_overlap_and_lie_in_the_text(scores, special):
     found = decode_entities(scores, TAGS, offsets, text)
     assert all(0 < each.score <= 1 and each.span.end <= len(text) for each in found)
     assert all(a.span.end <= b.span.start for a, b in itertools.pairwise(found))
+
+
+def test_whole_words_are_of_one_entity_or_of_none():
+    text = "وباكستاني اعتقل بسرت"
+    offsets = [(0, 1), (1, 8), (8, 9), (10, 15), (16, 17), (17, 20)]  # the conjunction, a word in two, a word, bi-, a name
+    scores = scores_for("O", "B-L", "O", "O", "O", "B-L")
+    scores[1, TAGS.index("O")] = scores[1].max() - 0.1  # all but as likely
+    halves = decode_entities(scores, TAGS, offsets, text)
+    assert [each.span.of(text) for each in halves] == ["باكستان", "سرت"]
+    assert [each.span.of(text) for each in decode_entities(scores, TAGS, offsets, text, whole_words=True)] == ["سرت"]
+    scores[2, TAGS.index("I-L")] = scores[2].max() + 1
+    whole = decode_entities(scores, TAGS, offsets, text, whole_words=True)
+    assert [each.span.of(text) for each in whole] == ["باكستاني", "سرت"]  # the proclitics stay outside
 
 
 def test_shapes_that_do_not_fit_are_refused():

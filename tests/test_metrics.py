@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labels.types import Annotation, Entity, Event, Prediction, Span
+from training.calibrate import ends_with_words
 from training.metrics import evaluate, seqeval_report
 from training.report import confusion_svg, report_json, report_markdown
 
@@ -123,3 +124,14 @@ def test_no_records_give_no_division_by_zero() -> None:
     result = evaluate([], {}, entity_labels=LABELS, event_types=TYPES)
     assert result.records == 0
     assert np.isfinite(result.entities["micro"].f1.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "whole"), [("في حلب.", 6, True), ("في حلبي", 6, False), ("حلب", 3, True), ("في حلبِ", 6, True)]
+)
+def test_whether_names_of_gold_end_where_words_end(text: str, end: int, whole: bool) -> None:
+    places = Annotation("x", text, (entity("LOCATION", max(0, end - 3), end),))
+    assert ends_with_words([places]) is whole
+    right = Annotation("y", "حلب", (entity("LOCATION", 0, 3),))
+    assert ends_with_words([places, *[right] * 100])  # one slip in a hundred
+    assert not ends_with_words([])

@@ -14,22 +14,33 @@ from training.calibrate_events import set_event_rules
 from training.calibration import SHRINKAGE, TEMPERATURES, best_cut, best_temperature
 from training.metrics import f1_of
 
+SLIPS = 0.01
 GRID = np.round(np.arange(0.1, 0.91, 0.02), 2)
 
 
 def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], schema: LabelSchema) -> DecodingRules:
-    """Temperatures by likelihood, then thresholds by F1; those of triggers and roles last, as they rest on the types."""
+    """Temperatures by likelihood, then thresholds by F1; those of triggers and roles last, as they rest on the types. Names
+    are whole words where those of gold are."""
     tag_temperature = _tag_temperature(gold, scores, schema) if schema.tags else 1.0
+    whole_words = bool(schema.tags) and ends_with_words(gold)
     if not schema.event_types:
-        return DecodingRules(tag_temperature=tag_temperature)
+        return DecodingRules(tag_temperature=tag_temperature, whole_words=whole_words)
     readable = [(a, s.events) for a, s in zip(gold, scores, strict=True) if s.events is not None]
     truth = np.array([[name in a.event_types for name in schema.event_types] for a, _ in readable], dtype=bool)
     empty = np.zeros((0, len(schema.event_types)), dtype=np.float32)
     logits = np.stack([events.max(axis=0) for _, events in readable]) if readable else empty
     temperature = best_temperature(logits, truth)
     probabilities = np.stack([event_probabilities(row[None], temperature) for row in logits]) if len(logits) else logits
-    rules = DecodingRules(_thresholds(probabilities, truth, schema.event_types), temperature, tag_temperature)
+    thresholds = _thresholds(probabilities, truth, schema.event_types)
+    rules = DecodingRules(thresholds, temperature, tag_temperature, whole_words=whole_words)
     return set_event_rules(gold, scores, schema, rules)
+
+
+def ends_with_words(gold: Sequence[Annotation]) -> bool:
+    """Whether the names of gold end where words end, but for slips such as a missing space. Where endings are marked apart
+    from names, or there is no name, it is not so."""
+    inside = [a.text[e.span.end - 1 : e.span.end + 1] for a in gold for e in a.entities]
+    return bool(inside) and sum(len(pair) == 2 and pair.isalnum() for pair in inside) <= SLIPS * len(inside)
 
 
 def _thresholds(
