@@ -18,7 +18,7 @@ from serving.engine import Engine
 from tests.tiny import gold, tiny_encoder, write_gold
 from training.causes import fillings
 from training.export import export_run
-from training.finetune import resolve, train
+from training.finetune import resolve, set_rules_anew, train
 from training.train_config import TrainConfig
 
 
@@ -232,3 +232,18 @@ def test_heads_of_other_labels_are_refused(run: Path, tmp_path: Path) -> None:
     plain.write_text((run.parent / "gold.jsonl").read_text(encoding="utf-8").replace('"protest"', '"unrest"'), encoding="utf-8")
     with pytest.raises(ConfigError, match="the same schema"):
         train(dataclasses.replace(config, base=str(run), schema=other, train=(str(plain),), dev=(str(plain),)))
+
+
+def test_rules_are_set_anew_without_training(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    before = {name: (copy / name).read_bytes() for name in ("decoding.json", "run.json", "model.safetensors")}
+    (copy / "decoding.json").write_text("{}", encoding="utf-8")
+    file = str(run.parent / "gold.jsonl")
+    config = TrainConfig(base="elsewhere", output=copy, train=(file,), dev=(file,), window=60, overlap=10)
+    assert set_rules_anew(config).roles["micro"].f1.value == 1.0
+    assert json.loads((copy / "decoding.json").read_bytes()) == json.loads(before["decoding.json"])
+    assert (copy / "model.safetensors").read_bytes() == before["model.safetensors"]
+    assert json.loads((copy / "run.json").read_bytes())["config"] == json.loads(before["run.json"])["config"]
+    with pytest.raises(ConfigError, match="no finished run"):
+        set_rules_anew(dataclasses.replace(config, output=tmp_path / "none"))

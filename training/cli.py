@@ -37,8 +37,10 @@ def pretrain(config_file: Path, texts: Path | None, prepare: bool) -> None:
 @click.option("--config", "config_file", type=_FILE, required=True, help="TOML file that describes the run.")
 @click.option("--data", type=_FOLDER, help="Folder that `data:` paths of the configuration start from.")
 @click.option("--seed", type=int, help="Another seed than the configuration's; the output folder gets -sSEED.")
-def train(config_file: Path, data: Path | None, seed: int | None) -> None:
-    """Fine-tune one encoder for entity tags and event types."""
+@click.option("--rules-only", is_flag=True, help="Train nothing: set the thresholds of the finished run anew, on dev.")
+def train(config_file: Path, data: Path | None, seed: int | None, rules_only: bool) -> None:
+    """Fine-tune one encoder for entity tags, event types, triggers and roles."""
+    from training.finetune import set_rules_anew
     from training.finetune import train as run
     from training.train_config import TrainConfig
 
@@ -46,6 +48,9 @@ def train(config_file: Path, data: Path | None, seed: int | None) -> None:
     if seed is not None:
         config = replace(config, seed=seed, output=config.output.with_name(f"{config.output.name}-s{seed}"))
     try:
+        if rules_only:
+            click.echo(report_markdown(set_rules_anew(config, data), f"{config.output.name} on dev"))
+            return
         result = run(config, data)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -26,7 +26,7 @@ from training.data import AlignmentReport, Collator, build_rows, count_borders, 
 from training.joint_trainer import DevMeasure, JointTrainer, evaluate_model, training_arguments
 from training.memory import keep_freed_memory
 from training.metrics import Evaluation
-from training.model import JointModel, load_encoder, save_joint, take_heads
+from training.model import JointModel, load_encoder, load_joint, save_joint, take_heads
 from training.predict import score_sentences
 from training.provenance import entries_of, read_provenance, write_provenance
 from training.served import checkpoint_of
@@ -114,6 +114,24 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     return TrainResult(config.output, result, rules, alignment)
 
 
+def set_rules_anew(config: TrainConfig, data: Path | None = None) -> Evaluation:
+    """Set the decoding rules of the finished run of `config` again, on its dev files, as after training: for a run of an
+    earlier version, or another dev split. ConfigError where there is no finished run."""
+    folder, schema = config.output, load_schema(config.schema)
+    if not (folder / RUN_RECORD).is_file():
+        raise ConfigError(f"{folder} holds no finished run: there is no {RUN_RECORD}; train it first")
+    dev = load_gold([resolve(path, data) for path in config.dev], schema)
+    model = load_joint(folder, n_tags=len(schema.tags), n_types=len(schema.event_types))
+    tokenizer = load_tokenizer(str(folder))
+    scores = score_sentences(model, tokenizer, [a.text for a in dev], window=config.window, overlap=config.overlap)
+    rules = set_rules(dev, scores, schema)
+    result = evaluate_model(model, tokenizer, dev, schema, config, rules)
+    write_rules(folder, rules)
+    record = json.loads((folder / RUN_RECORD).read_text(encoding="utf-8")) | {"dev": asdict(result)}
+    _write_json(folder / RUN_RECORD, record)
+    return result
+
+
 def _keep_heads(model: JointModel, schema: LabelSchema, config: TrainConfig) -> None:
     folder = Path(config.base)
     if not (folder / SCHEMA).is_file():
@@ -139,5 +157,8 @@ def _write_record(config: TrainConfig, dev: Evaluation, alignment: AlignmentRepo
         "alignment": {"summary": alignment.summary(), "mended": alignment.mended, "faults": dict(alignment.faults)},
         "dev": asdict(dev),
     }
-    text = json.dumps(record, default=str, ensure_ascii=False, indent=1) + "\n"
-    (config.output / RUN_RECORD).write_text(text, encoding="utf-8")
+    _write_json(config.output / RUN_RECORD, record)
+
+
+def _write_json(path: Path, record: dict[str, Any]) -> None:
+    path.write_text(json.dumps(record, default=str, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
