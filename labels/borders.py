@@ -63,11 +63,13 @@ def name_starts(piece: tuple[int, int], text: str) -> list[int]:
 
 
 def is_one_word(before: tuple[int, int], after: tuple[int, int], text: str) -> bool:
-    """Whether two pieces are parts of one word: nothing between them but marks, and the first is no proclitic of it."""
+    """Whether two neighbouring pieces are parts of one word: nothing between them but marks, and what stands before the
+    second is no proclitics of it. `و|ل|داعش` has three words, `باكستان|ي` one."""
     if before[1] < after[0] and any(not is_unlettered(sign) for sign in text[before[1] : after[0]]):
         return False
     if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
         return False
-    starts_word = before[0] == 0 or not text[before[0] - 1].isalnum()
-    whole = name_starts((before[0], after[1]), text)
-    return not (starts_word and after[0] in whole[1:])
+    start = before[0]
+    while start > 0 and (text[start - 1].isalnum() or is_unlettered(text[start - 1])):
+        start -= 1
+    return after[0] not in name_starts((start, after[1]), text)[1:]

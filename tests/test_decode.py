@@ -127,6 +127,14 @@ def test_whole_words_are_of_one_entity_or_of_none():
     assert [each.span.of(text) for each in whole] == ["باكستاني", "سرت"]  # the proclitics stay outside
 
 
+def test_two_proclitics_are_no_part_of_the_name():
+    text = "عاد ولداعش وَلِحلب"
+    offsets = [(0, 3), (4, 5), (5, 6), (6, 10), (11, 12), (13, 14), (15, 18)]
+    scores = scores_for("O", "O", "O", "B-A", "O", "O", "B-L")
+    found = decode_entities(scores, TAGS, offsets, text, whole_words=True)
+    assert [each.span.of(text) for each in found] == ["داعش", "حلب"]
+
+
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(AlignmentError, match=r"\(2, 5\) for 1 pieces"):
         decode_entities(np.zeros((2, 5), dtype=np.float32), TAGS, [(0, 1)], "س")
