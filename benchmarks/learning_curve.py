@@ -1,5 +1,5 @@
 """How much the labelled data is worth: the same configuration on growing parts of it, judged on the same gold files.
-`python -m benchmarks.learning_curve --config training/configs/marsad-events.toml --data FOLDER --gold NAME=FILE`"""
+`python -m benchmarks.learning_curve --config training/configs/teacher-mini.toml --data FOLDER --gold NAME=FILE`"""
 
 import argparse
 import logging
