@@ -1,68 +1,160 @@
-"""Documents to predictions: split into sentences, read each in windows where it is long, run all rows of many documents
-together, decode, and give every document its own answer in its own place."""
+"""Documents to predictions: split into sentences, read each in windows where it is long, decode, and give every document
+its own answer in its own place.
 
+The sentences of a call are cut into portions. A portion is tokenized and decoded on a small pool of threads and waits for
+its scores with the scheduler in between, so that one is read by the graph while another is decoded; a call has a few of
+them under way at a time and no more, however many documents it has.
+"""
+
+import asyncio
 import logging
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
 
-from labels.reading import Reading, read_sentence
+from labels.reading import read_sentence
 from labels.scores import RowScores, merge_rows
 from labels.sentences import split_sentences
-from labels.types import Document, Entity, Event, Failure, Prediction, Span
+from labels.types import Document, Failure, Prediction, Span
 from labels.windows import plan_windows
+from serving.assembly import Draft, SentenceReading, assemble
 from serving.engine import Engine, Pieces
-from serving.errors import INTERNAL_MESSAGE, Code, EngineError
+from serving.errors import INTERNAL_MESSAGE, Code
+from serving.scheduler import Cancelled, Pass, Scheduler, Share
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 MAX_CHARACTERS = 1_000_000
-# Characters of the documents that are held as pieces and scores at one time; a longer document makes a group alone.
-GROUP_CHARACTERS = 200_000
+# Characters of the sentences that are tokenized, and later decoded, in one go: so long may one call keep a thread from
+# another's.
+PORTION_CHARACTERS = 12_000
+_PORTION_DRAFTS = 256
 
-_ARABIC_LETTER = re.compile(
-    "[\u0620-\u063f\u0641-\u064a\u066e-\u06d3\u06d5\u06ee-\u06ff\u0750-\u077f\u08a0-\u08c7\ufb50-\ufdff\ufe70-\ufefc]"
-)
+Row = Document | Failure
+Answer = Prediction | Failure
+Pending = Future[list[SentenceReading]]
+# Sentences `[first, last)` of a draft.
+_Part = tuple[Draft, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sentence:
-    """A sentence of the document at index `document`; its pieces' offsets count from the sentence's start."""
+class Watch:
+    """Told how long each stage took, in seconds of one thread, and of each pass of the graph, on the threads they ran on."""
 
-    document: int
-    span: Span
-    pieces: Pieces
-    windows: list[Span]
+    def stage(self, name: str, seconds: float) -> None: ...
+
+    def ran(self, done: Pass) -> None: ...
 
 
 class Analyzer:
     """Answers with one engine. Safe to share between threads."""
 
     def __init__(
-        self, engine: Engine, *, max_characters: int = MAX_CHARACTERS, thresholds: Mapping[str, float] | None = None
+        self,
+        engine: Engine,
+        *,
+        max_characters: int = MAX_CHARACTERS,
+        thresholds: Mapping[str, float] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """`thresholds` take the place of the folder's own for the event types they name."""
         self.engine = engine
         self.max_characters = max_characters
+        self._watch = watch or Watch()
         self._schema = engine.folder.schema
         rules = engine.folder.rules
         self._rules = replace(rules, thresholds={**rules.thresholds, **(thresholds or {})})
-        self._prefixes = {label.name: label.prefix for label in self._schema.entities}
+        self._scheduler = Scheduler(engine, watch=self._watch.ran)
+        self._pool = ThreadPoolExecutor(max(2, engine.streams), thread_name_prefix="marsad-reader")
+        self._ahead = 2 * engine.streams + 1
 
-    def analyze(self, documents: Sequence[Document]) -> list[Prediction | Failure]:
+    @property
+    def alive(self) -> bool:
+        """Whether what comes will be answered."""
+        return self._scheduler.alive
+
+    def close(self) -> None:
+        """Finish what has begun and end the threads."""
+        self._scheduler.close()
+        self._pool.shutdown()
+
+    def analyze(self, rows: Sequence[Row]) -> list[Answer]:
         """One answer a document, in the documents' order. A document that cannot be read gets a Failure in its place
-        and does its neighbours no harm; nothing is raised for one."""
-        answers: dict[int, Prediction | Failure] = {}
-        for i, document in enumerate(documents):
-            if failure := self._refuse(document):
-                answers[i] = failure
-        for group in _groups(documents, [i for i in range(len(documents)) if i not in answers]):
-            answers |= zip(group, self._answer([documents[i] for i in group]), strict=True)
-        results = [answers[i] for i in range(len(documents))]
-        if [result.id for result in results] != [document.id for document in documents]:
-            raise EngineError("answers and documents are not in one order; this is a fault of the program, please report it")
-        return results
+        and does its neighbours no harm; nothing is raised for one. A Failure among the rows is its own answer."""
+        return list(self.stream(rows))
+
+    def stream(self, rows: Iterable[Row]) -> Iterator[Answer]:
+        """The same for any number of documents, of which a few are held at a time: each answer comes as soon as it and all
+        before it are there."""
+        share = Share()
+        try:
+            for step in self._steps(rows, share):
+                if isinstance(step, Future):
+                    wait([step])
+                else:
+                    yield step
+        finally:
+            self._scheduler.drop(share)
+
+    async def analyze_soon(self, rows: Sequence[Row]) -> list[Answer]:
+        """As `analyze`, for an event loop, which goes on meanwhile. Cancelled, it gives up what has not been read yet."""
+        share = Share()
+        answers: list[Answer] = []
+        steps = self._steps(rows, share)
+
+        def advance() -> Pending | None:
+            for step in steps:
+                if isinstance(step, Future):
+                    return step
+                answers.append(step)
+            return None
+
+        try:
+            while (pending := await self.run(advance)) is not None:
+                await asyncio.wait([asyncio.wrap_future(pending)])
+        finally:
+            self._scheduler.drop(share)
+        return answers
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """`work` on one of the analyzer's threads, after what waits there."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def _steps(self, rows: Iterable[Row], share: Share) -> Iterator[Pending | Answer]:
+        """What has to be done before it can go on, and answers, in order."""
+        drafts: deque[Draft] = deque()
+        under_way: deque[tuple[list[_Part], Pending]] = deque()
+        portions = _portions(self._open(rows, drafts))
+        while True:
+            while len(under_way) < self._ahead and (portion := next(portions, None)) is not None:
+                under_way.append((portion, self._start(portion, share)))
+            if not under_way:
+                break
+            yield under_way[0][1]
+            yield from self._settle(*under_way.popleft(), share)
+            yield from self._conclude(drafts)
+        yield from self._conclude(drafts)
+
+    def _open(self, rows: Iterable[Row], drafts: deque[Draft]) -> Iterator[Draft]:
+        for row in rows:
+            drafts.append(self._draft(row))
+            yield drafts[-1]
+
+    def _draft(self, row: Row) -> Draft:
+        if isinstance(row, Failure):
+            return Draft(row)
+        if failure := self._refuse(row):
+            return Draft(failure)
+        try:
+            with self._timed("split"):
+                return Draft(row, split_sentences(row.text))
+        except Exception:
+            return Draft(_fault(row))
 
     def _refuse(self, document: Document) -> Failure | None:
         if len(document.text) > self.max_characters:
@@ -76,102 +168,122 @@ class Analyzer:
             return Failure(document.id, Code.INVALID_TEXT, message)
         return None
 
-    def _answer(self, documents: Sequence[Document]) -> Sequence[Prediction | Failure]:
-        """All together, and if that fails, each alone, so that only the one at fault has no answer."""
+    def _start(self, portion: list[_Part], share: Share) -> Pending:
+        """Tokenize on the pool, have the scheduler read, decode on the pool."""
+        done: Pending = Future()
+        if not portion:
+            done.set_result([])
+            return done
+        texts = [span.of(draft.text) for draft, first, last in portion for span in draft.sentences[first:last]]
+
+        def encode() -> None:
+            with self._timed("encode"):
+                pieces = self.engine.encode(texts)
+                manifest = self.engine.folder.manifest
+                windows = [plan_windows(len(each.ids), manifest.window, manifest.overlap) for each in pieces]
+                rows = [each.ids[w.start : w.end] for each, planned in zip(pieces, windows, strict=True) for w in planned]
+            scores = self._scheduler.submit(rows, share)
+            scores.add_done_callback(lambda found: self._attempt(done, lambda: decode(pieces, windows, found.result())))
+
+        def decode(pieces: Sequence[Pieces], windows: Sequence[Sequence[Span]], found: Sequence[RowScores]) -> None:
+            scores = iter(found)
+            with self._timed("decode"):
+                read = [
+                    self._read(text, each, planned, [next(scores) for _ in planned])
+                    for text, each, planned in zip(texts, pieces, windows, strict=True)
+                ]
+            done.set_result(read)
+
+        self._attempt(done, encode)
+        return done
+
+    def _attempt(self, done: Pending, work: Callable[[], None]) -> None:
+        """`work` on the pool; what it raises goes into `done`."""
+
+        def attempt() -> None:
+            try:
+                work()
+            except Exception as error:
+                done.set_exception(error)
+
         try:
-            return self._predict(documents)
+            self._pool.submit(attempt)
+        except RuntimeError as error:  # the pool has been closed
+            done.set_exception(error)
+
+    def _read(self, text: str, pieces: Pieces, windows: Sequence[Span], rows: Sequence[RowScores]) -> SentenceReading:
+        scores = merge_rows(pieces.offsets, windows, rows)
+        unknown = sum(end - start for start, end in (pieces.offsets[i] for i in pieces.unknown))
+        return SentenceReading(read_sentence(scores, text, self._schema, self._rules), len(windows), unknown)
+
+    def _settle(self, portion: list[_Part], done: Pending, share: Share) -> Iterator[Pending]:
+        """Put what was read into the drafts. If it failed, read each document's part alone, so that only the one at fault
+        has no answer."""
+        try:
+            read = iter(done.result())
+        except Cancelled:
+            raise
+        except Exception as error:
+            if len(portion) == 1:
+                [(draft, _, _)] = portion
+                logger.error("document %r could not be analysed", draft.row.id, exc_info=error)
+                draft.give_up(Failure(draft.row.id, Code.INTERNAL, INTERNAL_MESSAGE))
+                return
+            logger.warning("%d documents could not be analysed together, trying each alone", len(portion), exc_info=error)
+            for part in portion:
+                alone = self._start([part], share)
+                yield alone
+                yield from self._settle([part], alone, share)
+            return
+        for draft, first, last in portion:
+            draft.take(first, [next(read) for _ in range(first, last)])
+
+    def _conclude(self, drafts: deque[Draft]) -> Iterator[Answer]:
+        """The answers of all that is read through, up to the first that is not."""
+        while drafts and not drafts[0].left:
+            yield self._answer(drafts.popleft())
+
+    def _answer(self, draft: Draft) -> Answer:
+        if isinstance(draft.row, Failure):
+            return draft.row
+        try:
+            with self._timed("assemble"):
+                return assemble(draft.row, draft, self.engine.folder.id, self._schema)
         except Exception:
-            if len(documents) > 1:
-                logger.warning("%d documents could not be analysed together, trying each alone", len(documents), exc_info=True)
-                return [answer for document in documents for answer in self._answer([document])]
-            logger.exception("document %r could not be analysed", documents[0].id)
-            return [Failure(documents[0].id, Code.INTERNAL, INTERNAL_MESSAGE)]
+            return _fault(draft.row)
 
-    def _predict(self, documents: Sequence[Document]) -> list[Prediction]:
-        sentences = self._read(documents)
-        rows = [sentence.pieces.ids[window.start : window.end] for sentence in sentences for window in sentence.windows]
-        scores = iter(self.engine.forward(rows))
-        by_document: list[list[tuple[_Sentence, Reading]]] = [[] for _ in documents]
-        for sentence in sentences:
-            text = sentence.span.of(documents[sentence.document].text)
-            reading = self._decode(sentence, [next(scores) for _ in sentence.windows], text)
-            by_document[sentence.document].append((sentence, reading))
-        return [self._assemble(document, read) for document, read in zip(documents, by_document, strict=True)]
-
-    def _read(self, documents: Sequence[Document]) -> list[_Sentence]:
-        spans = [(i, span) for i, document in enumerate(documents) for span in split_sentences(document.text)]
-        pieces = self.engine.encode([span.of(documents[i].text) for i, span in spans])
-        manifest = self.engine.folder.manifest
-        return [
-            _Sentence(i, span, read, plan_windows(len(read.ids), manifest.window, manifest.overlap))
-            for (i, span), read in zip(spans, pieces, strict=True)
-        ]
-
-    def _decode(self, sentence: _Sentence, rows: Sequence[RowScores], text: str) -> Reading:
-        scores = merge_rows(sentence.pieces.offsets, sentence.windows, rows)
-        return read_sentence(scores, text, self._schema, self._rules)
-
-    def _assemble(self, document: Document, read: Sequence[tuple[_Sentence, Reading]]) -> Prediction:
-        entities: list[Entity] = []
-        events: list[Event] = []
-        highest: dict[str, float] = {}
-        counts: Counter[str] = Counter()
-        shared = 0
-        for number, (sentence, reading) in enumerate(read):
-            shared += reading.shared
-            ids = []
-            for found in reading.entities:
-                prefix = self._prefixes[found.label]
-                counts[prefix] += 1
-                ids.append(f"{prefix}{counts[prefix]}")
-                span = found.span.shift(sentence.span.start)
-                entities.append(Entity(ids[-1], found.label, span, found.score, number))
-            for event in reading.events:
-                trigger = event.trigger and event.trigger.shift(sentence.span.start)
-                roles = {name: tuple(ids[i] for i in filled) for name, filled in event.roles.items()}
-                events.append(Event(event.type, trigger, roles, event.score, number))
-            for kind, score in reading.types.items():
-                highest[kind] = max(score, highest.get(kind, 0.0))
-        return Prediction(
-            id=document.id,
-            model=self.engine.folder.id,
-            text=document.text,
-            sentences=tuple(sentence.span for sentence, _ in read),
-            entities=tuple(entities),
-            events=tuple(events),
-            event_types={kind: highest[kind] for kind in self._schema.event_types if kind in highest},
-            warnings=tuple(_warnings(document.text, [sentence for sentence, _ in read], shared)),
-        )
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._watch.stage(stage, time.perf_counter() - began)
 
 
-def _groups(documents: Sequence[Document], indexes: Iterable[int]) -> Iterator[list[int]]:
-    """Neighbours together, up to GROUP_CHARACTERS."""
-    group: list[int] = []
-    size = 0
-    for i in indexes:
-        if group and size + len(documents[i].text) > GROUP_CHARACTERS:
-            yield group
-            group, size = [], 0
-        group.append(i)
-        size += len(documents[i].text)
-    if group:
-        yield group
+def _portions(drafts: Iterable[Draft]) -> Iterator[list[_Part]]:
+    """All sentences in order, up to PORTION_CHARACTERS together, of at most _PORTION_DRAFTS documents; a longer sentence makes
+    a portion alone. Documents without sentences leave a portion empty."""
+    portion: list[_Part] = []
+    size = count = 0
+    for draft in drafts:
+        count += 1
+        first = 0
+        for number, span in enumerate(draft.sentences):
+            if size and size + span.end - span.start > PORTION_CHARACTERS:
+                if first < number:
+                    portion.append((draft, first, number))
+                yield portion
+                portion, size, count, first = [], 0, 1, number
+            size += span.end - span.start
+        if first < len(draft.sentences):
+            portion.append((draft, first, len(draft.sentences)))
+        if count == _PORTION_DRAFTS:
+            yield portion
+            portion, size, count = [], 0, 0
+    if count:
+        yield portion
 
 
-def _warnings(text: str, sentences: Sequence[_Sentence], shared: int) -> Iterator[str]:
-    """What a reader of the answer should know."""
-    if not sentences:
-        yield "empty text"
-    elif not _ARABIC_LETTER.search(text):
-        yield "no Arabic letters"
-    if windowed := sum(len(sentence.windows) > 1 for sentence in sentences):
-        yield f"{_count(windowed, 'sentence')} read in windows"
-    unknown = sum(end - start for s in sentences for start, end in (s.pieces.offsets[i] for i in s.pieces.unknown))
-    if unknown:
-        yield f"{_count(unknown, 'character')} unknown to the tokenizer"
-    if shared:
-        yield f"{_count(shared, 'name')} left out that shared a character with a likelier one"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _fault(document: Document) -> Failure:
+    """Called where an exception is being handled."""
+    logger.exception("document %r could not be analysed", document.id)
+    return Failure(document.id, Code.INTERNAL, INTERNAL_MESSAGE)

@@ -22,9 +22,11 @@ from serving.batch.score import score_rows
 from serving.batch.writers import open_writer, output_format
 from serving.engine import Engine
 from serving.errors import Code, FileError
+from serving.launch import launch
 from serving.settings import Settings, warn_of_unknown
 from serving.terminal import show
 from serving.thresholds import parse_thresholds
+from serving.tokens import Tokens
 
 
 class Refusal(click.ClickException):
@@ -80,11 +82,9 @@ def serve(
     with refusing():  # here, where it is said once: BentoML starts a failing worker again and again
         settings = Settings.from_environment(environment)
         parse_thresholds(settings.thresholds, ModelFolder.open(settings.model).schema.event_types, "thresholds")
+        Tokens.read(settings.tokens, settings.tokens_file)
     environment |= {"MARSAD_WORKERS": str(workers), "BENTOML_DO_NOT_TRACK": "True"}
-    root = Path(__file__).resolve().parent.parent
-    command = [sys.executable, "-m", "bentoml", "serve", "serving.service:Marsad", "--working-dir", str(root)]
-    # BentoML in our place, so that signals and the exit code are its own.
-    os.execve(sys.executable, [*command, "--host", host, "--port", str(port)], environment)  # noqa: S606  # no shell is wanted
+    launch(host, port, environment)
 
 
 @click.command()
@@ -180,8 +180,9 @@ def score(*, inputs: tuple[str, ...], output: Path, force: bool, strict: bool, l
 
 
 def _environment(model: Path | None, threads: int | None, precision: str | None, threshold: tuple[str, ...]) -> dict[str, str]:
-    """The environment with what the options say in place of its own."""
-    given = {"MARSAD_MODEL": model and model.resolve(), "MARSAD_THREADS": threads, "MARSAD_PRECISION": precision}
+    """The environment with what the options say in place of its own. A link to a model stays one: it may point elsewhere when
+    the model is reloaded."""
+    given = {"MARSAD_MODEL": model and model.absolute(), "MARSAD_THREADS": threads, "MARSAD_PRECISION": precision}
     given["MARSAD_THRESHOLDS"] = ",".join(threshold) or None
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value is not None}
 

@@ -1,165 +1,178 @@
-"""What stands between the network and BentoML's own handling: bodies are read and checked here, and whatever goes wrong,
-here or further in, leaves in one shape.
+"""What stands between the network and BentoML's own handling, for every request: who may come, how much may wait, what a
+body may be, how long an answer may take; and whatever goes wrong, here or further in, leaves in one shape.
 
 BentoML would answer a bad body with a traceback in the log and an error of its own shape (a list in some cases), would
-refuse a whole request for one lone surrogate in one text, and has no limit on a body's size.
+refuse a whole request for one lone surrogate in one text, has no limit on a body's size, and goes on working for clients
+that have gone.
 """
 
-import json
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
-from serving.errors import HTTP_STATUS, INTERNAL_MESSAGE, Code, code_of_status
+from serving.access_log import Entry, entry_of_request, request_id_of, trace_id_of
+from serving.admission import Admission
+from serving.body import ClientGone, Headers, check_content_type, header_of, parse_body, read_body
+from serving.errors import INTERNAL_MESSAGE, Code, code_of_status
+from serving.metrics import Metrics
+from serving.replies import Application, Message, OneShape, Receive, RequestFault, Send, send_error
 from serving.settings import Settings
+from serving.tokens import Tokens
 from serving.wire import shorten
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
 ANALYZE = "/analyze"
-DOCUMENTS = "marsad.documents"  # where in the ASGI scope the checked list waits for the service
+# Probes come without tokens, are not logged, and are answered whatever waits.
+PROBES = frozenset({"/livez", "/readyz", "/healthz"})
+_PATHS = frozenset({ANALYZE, "/model", "/docs.json", "/metrics", "/", *PROBES})
+# Where in the ASGI scope the door leaves the checked list for the service.
+DOCUMENTS = "marsad.documents"
+_DEADLINE = b"x-deadline-seconds"
 _JSON = (b"content-type", b"application/json")
-
-
-class RequestFault(Exception):  # noqa: N818  # caught in this file and never seen outside
-    """Why a request is refused as a whole."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class Door:
     """ASGI middleware."""
 
-    def __init__(self, app: Application, read_settings: Callable[[], Settings]) -> None:
+    def __init__(
+        self, app: Application, read_settings: Callable[[], Settings], metrics: Callable[[], Metrics] = Metrics
+    ) -> None:
         self.app = app
         self.settings = read_settings()
-        self._waiting = 0
+        self._tokens = Tokens.read(self.settings.tokens, self.settings.tokens_file)
+        self._admission = Admission(self.settings.max_waiting)
+        self._metrics = metrics()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif scope["path"] == ANALYZE and scope["method"] == "POST":
-            await self._admit(scope, receive, send)
-        else:
-            await self._pass_on(scope, receive, send)
-
-    async def _admit(self, scope: Message, receive: Receive, send: Send) -> None:
-        if self._waiting >= self.settings.max_waiting:
-            message = f"{self._waiting} requests wait already; come again in a moment"
-            await send_error(send, RequestFault(Code.OVERLOADED, message), {"retry-after": "1"})
             return
-        self._waiting += 1
+        headers: Headers = scope["headers"]
+        remote = (scope.get("client") or ("", 0))[0]
+        entry = Entry(request_id_of(headers), remote, scope["method"], scope["path"], trace_id_of(headers))
+        entry_of_request.set(entry)
+        began = time.perf_counter()
         try:
-            body = await self._read(scope, receive)
-            scope[DOCUMENTS] = _parse(body, self.settings.max_documents)
-            # The body has been read as JSON, whatever it was called; BentoML would choose its decoder by this name.
-            scope["headers"] = [(k, v) for k, v in scope["headers"] if k != b"content-type"] + [_JSON]
-            await self._pass_on(scope, receive, send)
-        except RequestFault as fault:
-            await send_error(send, fault)
+            await self._answer(scope, receive, _Noted(send, entry))
+        except ClientGone:
+            self._metrics.gone.inc()
+            entry.code = "client_gone"
         finally:
-            self._waiting -= 1
+            seconds = time.perf_counter() - began
+            self._note(entry, seconds)
 
-    async def _pass_on(self, scope: Message, receive: Receive, send: Send) -> None:
-        shaped = _OneShape(send)
+    async def _answer(self, scope: Message, receive: Receive, send: "_Noted") -> None:
+        shaped = OneShape(send)
         try:
-            await self.app(scope, receive, shaped)
+            if scope["path"] not in PROBES:
+                self._tokens.check(scope["headers"])
+            if scope["path"] == ANALYZE and scope["method"] == "POST":
+                with self._admission.place():
+                    self._metrics.waiting.set(self._admission.waiting)
+                    await self._analyze(scope, receive, shaped)
+            else:
+                await self.app(scope, receive, shaped)
+        except RequestFault as fault:
+            send.entry.code = fault.code
+            await send_error(send, fault)
+        except ClientGone:
+            raise
         except Exception:
             if shaped.started:  # half an answer is out; all that is left is to break off
                 raise
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+            logger.exception("%s %s failed, request %s", scope["method"], scope["path"], send.entry.request_id)
+            send.entry.code = Code.INTERNAL
             await send_error(send, RequestFault(Code.INTERNAL, INTERNAL_MESSAGE))
+        finally:
+            self._metrics.waiting.set(self._admission.waiting)
 
-    async def _read(self, scope: Message, receive: Receive) -> bytes:
-        """The whole body; refused as soon as it is known to be too large."""
-        limit = self.settings.max_body_bytes
-        too_large = RequestFault(Code.BODY_TOO_LARGE, f"a body may have {limit} bytes; send fewer documents at a time")
-        for name, value in scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value) > limit:
-                raise too_large
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise RequestFault(Code.INVALID_REQUEST, "the connection was closed before the body was complete")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise too_large
-            if not message.get("more_body", False):
-                return b"".join(parts)
+    async def _analyze(self, scope: Message, receive: Receive, send: OneShape) -> None:
+        headers: Headers = scope["headers"]
+        seconds = self._deadline(headers)
+        check_content_type(headers)
+        try:
+            async with asyncio.timeout(seconds):
+                body = await read_body(headers, receive, self.settings.max_body_bytes)
+                entry = entry_of_request.get()
+                entry.bytes_in = len(body)
+                scope[DOCUMENTS] = parse_body(body, self.settings.max_documents)
+                entry.documents = len(scope[DOCUMENTS])
+                # The body has been read as JSON, whatever it was called; BentoML would choose its decoder by this name.
+                scope["headers"] = [(k, v) for k, v in headers if k.lower() != b"content-type"] + [_JSON]
+                await self._while_connected(self.app, scope, receive, send)
+        except TimeoutError as error:
+            if send.started:
+                raise
+            message = f"not answered within {seconds:g} s, the deadline of this request; what was left to read is dropped"
+            raise RequestFault(Code.DEADLINE_EXCEEDED, message) from error
+
+    async def _while_connected(self, app: Application, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer, unless the client goes first: then the work is cancelled, and ClientGone raised."""
+
+        async def nothing_more() -> Message:
+            await asyncio.Event().wait()
+            return {}  # never
+
+        work = asyncio.ensure_future(app(scope, nothing_more, send))
+        gone = asyncio.ensure_future(_disconnect(receive))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientGone
+            await work
+        finally:
+            for task in (work, gone):
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(work, gone, return_exceptions=True)
+
+    def _deadline(self, headers: Headers) -> float:
+        """What the client asks for, or the server's own, whichever is sooner."""
+        given = header_of(headers, _DEADLINE)
+        if not given:
+            return self.settings.deadline
+        try:
+            seconds = float(given)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            message = f"{_DEADLINE.decode()}: expected a number of seconds above 0, found {shorten(given)}"
+            raise RequestFault(Code.INVALID_REQUEST, message)
+        return min(seconds, self.settings.deadline)
+
+    def _note(self, entry: Entry, seconds: float) -> None:
+        if not entry.code and entry.status >= HTTPStatus.BAD_REQUEST:
+            entry.code = code_of_status(entry.status)
+        path = entry.path if entry.path in _PATHS else "other"  # what strangers ask for must not fill the memory
+        self._metrics.requests.labels(path, str(entry.status), entry.code).inc()
+        self._metrics.seconds.labels(path).observe(seconds)
+        if self.settings.access_log and entry.path not in PROBES:
+            entry.milliseconds = round(1000 * seconds, 2)
+            entry.write()
 
 
-def _parse(body: bytes, max_documents: int) -> list[Any]:
-    try:
-        value = json.loads(body)
-    except UnicodeDecodeError as error:
-        raise RequestFault(Code.INVALID_REQUEST, f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise RequestFault(Code.INVALID_REQUEST, f"the body is not JSON: {error.msg} at {place}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        raise RequestFault(
-            Code.INVALID_REQUEST, "the body is not JSON that can be read: it is nested or long beyond reason"
-        ) from error
-    if not isinstance(value, dict):
-        raise RequestFault(Code.INVALID_REQUEST, f'expected an object {{"documents": [...]}}, found {shorten(value)}')
-    if unknown := sorted(value.keys() - {"documents"}):
-        raise RequestFault(Code.INVALID_REQUEST, f"unknown field {shorten(unknown[0])}; known: documents")
-    if "documents" not in value:
-        raise RequestFault(Code.INVALID_REQUEST, "documents: is missing")
-    documents = value["documents"]
-    if not isinstance(documents, list):
-        raise RequestFault(Code.INVALID_REQUEST, f"documents: expected a list, found {shorten(documents)}")
-    if len(documents) > max_documents:
-        message = f"documents: expected at most {max_documents}, found {len(documents)}; send them in several requests"
-        raise RequestFault(Code.TOO_MANY_DOCUMENTS, message)
-    return documents
+class _Noted:
+    """A `send` that puts the request's id on its answer and notes what left."""
 
-
-class _OneShape:
-    """A `send` that replaces the body of an answer of 400 or above, unless it is of our shape already."""
-
-    def __init__(self, send: Send) -> None:
-        self.send = send
-        self.started = False
-        self._status = 0
+    def __init__(self, send: Send, entry: Entry) -> None:
+        self._send = send
+        self.entry = entry
 
     async def __call__(self, message: Message) -> None:
-        self.started = True
-        if message["type"] == "http.response.start" and message["status"] >= HTTPStatus.BAD_REQUEST:
-            self._status = message["status"]
-            allow = {name.decode(): value.decode() for name, value in message["headers"] if name.lower() == b"allow"}
-            code = code_of_status(self._status)
-            await send_error(self.send, RequestFault(code, _message_of(self._status)), allow, self._status)
-        elif not self._status:
-            await self.send(message)
+        if message["type"] == "http.response.start":
+            self.entry.status = message["status"]
+            message = {**message, "headers": [*message["headers"], (b"x-request-id", self.entry.request_id.encode())]}
+        elif message["type"] == "http.response.body":
+            self.entry.bytes_out += len(message.get("body", b""))
+        await self._send(message)
 
 
-async def send_error(send: Send, fault: RequestFault, headers: dict[str, str] | None = None, status: int | None = None) -> None:
-    """Answer with `{"error": {"code", "message"}}`."""
-    body = json.dumps({"error": {"code": fault.code, "message": fault.message}}, ensure_ascii=False).encode()
-    lines = {"content-type": "application/json", "content-length": str(len(body))} | (headers or {})
-    raw = [(name.encode(), value.encode()) for name, value in lines.items()]
-    await send({"type": "http.response.start", "status": status or HTTP_STATUS[fault.code], "headers": raw})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _message_of(status: int) -> str:
-    """What BentoML wrote may tell of the inside; the status says enough."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.SERVICE_UNAVAILABLE:
-        return INTERNAL_MESSAGE
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return f"refused with status {status}"
+async def _disconnect(receive: Receive) -> Any:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,9 +1,10 @@
 """A model folder run by OpenVINO on the CPU: texts to pieces, pieces to scores.
 
-Analysis has three stages, each of which can be tested and timed alone: `Engine.encode`, `Engine.forward`, and the
-decoding in `labels/decode.py`, which evaluation uses as well.
+Analysis has three stages, each of which can be tested and timed alone: `Engine.encode`, `Engine.run`, and the
+decoding in `labels/decode.py`, which evaluation uses as well. Which rows run together `serving/scheduler.py` says.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from labels.borders import MAX_PROCLITICS, trim_pieces
-from labels.decode import Scores
 from labels.folder import (
     BORDER_SCORES,
     EVENT_SCORES,
@@ -28,16 +28,19 @@ from labels.folder import (
     TRIGGER_SCORES,
     ModelFolder,
 )
-from labels.openvino import ov
+from labels.openvino import core
 from labels.scores import RowScores
 from serving.errors import EngineError
 
 Precision = Literal["auto", "f32", "bf16"]
 
 # Padded pieces in one pass, `longest row * rows`. More gains nothing on a CPU and costs memory.
-TOKEN_BUDGET = 4096
-# Rows are padded to a multiple of this: OpenVINO prepares its kernels once for each shape it meets.
-_PAD_TO = 8
+TOKEN_BUDGET = 2048
+# OpenVINO prepares its kernels once for each shape it meets, in some 20 ms, and keeps them. So rows are padded to one of
+# these widths (longer ones to a multiple of 16), and passes to one of these numbers of rows.
+_WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
+_WIDE_STEP = 16
+_ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,8 @@ class Pieces:
 
 
 class Engine:
-    """Holds the graph and the tokenizer of one model folder. Safe to share between threads: passes take turns, so that
-    a short request waits for one pass of a long one, not for all of them."""
+    """Holds the graph and the tokenizer of one model folder. Safe to share between threads, each of which runs on a stream
+    of its own: `streams` passes go on at a time, one core each."""
 
     def __init__(
         self,
@@ -62,17 +65,18 @@ class Engine:
         precision: Precision = "auto",
         token_budget: int = TOKEN_BUDGET,
     ) -> None:
-        """`threads` None takes all cores. `precision` auto is bf16 where the processor has it, else f32. EngineError if
-        the files do not load or the graph is not the one the schema asks for."""
+        """`threads` None takes all cores that this process may use. `precision` auto is bf16 where the processor has it,
+        else f32. EngineError if the files do not load or the graph is not the one the schema asks for."""
         self.folder = folder
         self.token_budget = token_budget
         self.tokenizer = _load_tokenizer(folder)
         self._before, self._after = _special_pieces(self.tokenizer)
         self.precision = _choose_precision(precision)
-        self._compiled = _compile(folder, threads, self.precision)
+        self.streams = threads or _cores()
+        self._compiled = _compile(folder, self.streams, self.precision)
         self._outputs = self._check_outputs()
-        self._request = self._compiled.create_infer_request()
-        self._turn = threading.Lock()
+        self._requests = [self._compiled.create_infer_request() for _ in range(self.streams)]
+        self._turns = [threading.Lock() for _ in range(self.streams)]
         # A unigram model does not tell the name of its own; in those of SentencePiece it is this.
         self._unknown = self.tokenizer.token_to_id(getattr(self.tokenizer.model, "unk_token", None) or "<unk>")
 
@@ -89,35 +93,44 @@ class Engine:
         ]
 
     def forward(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
-        """Scores of each row of piece ids, in order. A row has at most `manifest.window` pieces; special pieces are
-        put around it here and taken off the scores again."""
-        window = self.folder.manifest.window
-        for row in rows:
-            if len(row) > window:
-                raise EngineError(f"a row has {len(row)} pieces, the model reads {window}; plan windows first")
+        """Scores of each row of piece ids, in order, one pass after another on the first stream."""
         scores: dict[int, RowScores] = {}
-        for batch in plan_batches([self._padded(len(row)) for row in rows], self.token_budget):
-            scores |= zip(batch, self._pass([rows[i] for i in batch]), strict=True)
+        for batch in plan_batches([self.width(len(row)) for row in rows], self.token_budget):
+            scores |= zip(batch, self.run([rows[i] for i in batch]), strict=True)
         return [scores[i] for i in range(len(rows))]
 
-    def _padded(self, pieces: int) -> int:
-        """12 pieces and two special ones take 16 places; never more than the model has positions."""
-        specials = len(self._before) + len(self._after)
-        return min(-(-(pieces + specials) // _PAD_TO) * _PAD_TO, self.folder.manifest.window + specials)
+    def width(self, pieces: int) -> int:
+        """Places that a row of so many pieces takes in a pass: 12 pieces and two special ones take 16; never more than the
+        model has positions. EngineError for more pieces than the window has."""
+        most = self.folder.manifest.window
+        if pieces > most:
+            raise EngineError(f"a row has {pieces} pieces, the model reads {most}; plan windows first")
+        return min(_padded_width(self.places(pieces)), self.places(most))
 
-    def _pass(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
-        """One run of the graph."""
-        width = max(self._padded(len(row)) for row in rows)
-        ids = np.full((len(rows), width), self.folder.manifest.pad_id, dtype=np.int64)
+    def places(self, pieces: int) -> int:
+        """So many pieces and the special ones around them."""
+        return pieces + len(self._before) + len(self._after)
+
+    def shape(self, rows: Sequence[Sequence[int]]) -> tuple[int, int]:
+        """Height and width of the pass that reads them together."""
+        width = max(self.width(len(row)) for row in rows)
+        return _padded_rows(len(rows), self.token_budget // width), width
+
+    def run(self, rows: Sequence[Sequence[int]], stream: int = 0) -> list[RowScores]:
+        """One pass of the graph: the scores of each row, in order. A row has at most `manifest.window` pieces; special pieces
+        are put around it here and taken off the scores again. A stream that is in use is waited for."""
+        ids = np.full(self.shape(rows), self.folder.manifest.pad_id, dtype=np.int64)
         mask = np.zeros_like(ids)
+        mask[len(rows) :, 0] = 1  # a row of nothing but padding would divide by zero
         for i, row in enumerate(rows):
             whole = [*self._before, *row, *self._after]
             ids[i, : len(whole)] = whole
             mask[i, : len(whole)] = 1
-        with self._turn:
-            self._request.infer({INPUT_IDS: ids, INPUT_MASK: mask})
+        with self._turns[stream]:
+            request = self._requests[stream]
+            request.infer({INPUT_IDS: ids, INPUT_MASK: mask})
             # Copied before the turn ends: the next pass writes into the same memory.
-            found = {name: self._output(name) for name in self._outputs}
+            found = {name: np.array(request.get_tensor(name).data, dtype=np.float32) for name in self._outputs}
         first = len(self._before)
         events = found.get(EVENT_SCORES)
         return [
@@ -127,9 +140,6 @@ class Engine:
             )
             for i, row in enumerate(rows)
         ]
-
-    def _output(self, name: str) -> Scores:
-        return np.array(self._request.get_tensor(name).data, dtype=np.float32)
 
     def _check_outputs(self) -> list[str]:
         """The outputs that are read. Which there must be, and of what size, the schema says; scores of borders, triggers
@@ -202,6 +212,23 @@ def plan_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
+def _padded_width(places: int) -> int:
+    for width in _WIDTHS:
+        if places <= width:
+            return width
+    return -(-places // _WIDE_STEP) * _WIDE_STEP
+
+
+def _padded_rows(rows: int, most: int) -> int:
+    """The next of _ROWS, or `most` where that is nearer: a full pass has no empty rows."""
+    return min([number for number in (*_ROWS, most) if number >= rows], default=rows)
+
+
+def _cores() -> int:
+    """Those this process may run on, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _load_tokenizer(folder: ModelFolder) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(folder.path / TOKENIZER))
@@ -224,24 +251,24 @@ def _special_pieces(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
 
 
 def _choose_precision(wanted: Precision) -> Literal["f32", "bf16"]:
-    able = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if wanted == "bf16" and not able:
         raise EngineError("this processor does not compute in bf16; take precision f32 or auto")
     return "bf16" if able and wanted != "f32" else "f32"
 
 
-def _compile(folder: ModelFolder, threads: int | None, precision: str) -> Any:
+def _compile(folder: ModelFolder, streams: int, precision: str) -> Any:
     config: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",  # one stream with all threads: batches are made here
+        # A core to each stream: two passes on a core each end sooner than two that share both, one after the other.
+        "PERFORMANCE_HINT": "THROUGHPUT",
         "EXECUTION_MODE_HINT": "PERFORMANCE",
         "INFERENCE_PRECISION_HINT": precision,
-        "NUM_STREAMS": "1",
+        "NUM_STREAMS": str(streams),
+        "INFERENCE_NUM_THREADS": streams,
+        "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
         "CACHE_DIR": "",
     }
-    if threads is not None:
-        config["INFERENCE_NUM_THREADS"] = threads
     try:
-        core = ov.Core()
-        return core.compile_model(core.read_model(folder.path / GRAPH), "CPU", config)
+        return core().compile_model(core().read_model(folder.path / GRAPH), "CPU", config)
     except RuntimeError as error:
         raise EngineError(f"{folder.path}: {GRAPH} cannot be loaded: {error}") from error

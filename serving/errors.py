@@ -16,20 +16,28 @@ class Code(StrEnum):
     INVALID_REQUEST = "invalid_request"
     TOO_MANY_DOCUMENTS = "too_many_documents"
     BODY_TOO_LARGE = "body_too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    UNAUTHORIZED = "unauthorized"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     OVERLOADED = "overloaded"
+    NOT_READY = "not_ready"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
 
 
 # A request's own faults. What is not here is 500 and says nothing about its cause.
 HTTP_STATUS = {
     Code.INVALID_REQUEST: 400,
+    Code.UNAUTHORIZED: 401,
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
     Code.BODY_TOO_LARGE: 413,
+    Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.TOO_MANY_DOCUMENTS: 422,
-    Code.OVERLOADED: 503,
+    Code.OVERLOADED: 429,
     Code.INTERNAL: 500,
+    Code.NOT_READY: 503,
+    Code.DEADLINE_EXCEEDED: 504,
 }
 
 INTERNAL_MESSAGE = "the server failed on this; its log says why"

@@ -1,8 +1,9 @@
 """What an operator sets, from environment variables named MARSAD_*."""
 
 import logging
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import get_args
 
@@ -20,9 +21,10 @@ WORKERS = "MARSAD_WORKERS"
 
 @dataclass(frozen=True)
 class Settings:
-    """Each field is read from MARSAD_ and its name in capitals. `threads` 0 takes all cores of the machine. `thresholds` are
-    those of event types, as `serving.thresholds` reads them. `max_waiting` bounds the requests that are being answered or
-    wait for it: one more gets 503 and may come again."""
+    """Each field is read from MARSAD_ and its name in capitals. `threads` 0 takes all cores of the process. `thresholds` are
+    those of event types, as `serving.thresholds` reads them. `max_waiting` bounds the requests of one process that are being
+    answered or wait for it: one more is sent away and may come again. `deadline` is in seconds. `tokens` are parted by
+    commas, `tokens_file` has one a line; with neither everybody may ask."""
 
     model: Path = DEFAULT_MODEL
     threads: int = 0
@@ -30,28 +32,35 @@ class Settings:
     thresholds: str = ""
     max_characters: int = MAX_CHARACTERS
     max_documents: int = 256
-    max_body_bytes: int = 64 * 1024 * 1024
+    max_body_bytes: int = 8 * 1024 * 1024
     max_waiting: int = 64
+    deadline: float = 30.0
+    tokens: str = field(default="", repr=False)
+    tokens_file: Path | None = None
+    access_log: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """SettingsError names the variable whose value cannot be used."""
         values: dict[str, object] = {}
         for variable, name in _variables().items():
-            given = environment.get(variable, "").strip()
-            if not given:
-                continue
-            if name == "model":
-                values[name] = Path(given)
-            elif name == "thresholds":
-                values[name] = given
-            elif name == "precision":
-                if given not in get_args(Precision):
-                    raise SettingsError(f"{variable}: expected one of {', '.join(get_args(Precision))}, found {given!r}")
-                values[name] = given
-            else:
-                values[name] = _number(variable, given, least=0 if name == "threads" else 1)
+            if given := environment.get(variable, "").strip():
+                values[name] = _read(name, variable, given)
         return cls(**values)  # type: ignore[arg-type]
+
+
+def _read(name: str, variable: str, given: str) -> object:
+    if name in {"model", "tokens_file"}:
+        return Path(given)
+    if name in {"thresholds", "tokens"}:
+        return given
+    if name == "precision":
+        return _one_of(variable, given, {each: each for each in get_args(Precision)})
+    if name == "access_log":
+        return _one_of(variable, given, {"on": True, "off": False})
+    if name == "deadline":
+        return _seconds(variable, given)
+    return _number(variable, given, least=0 if name == "threads" else 1)
 
 
 def warn_of_unknown(environment: Mapping[str, str]) -> None:
@@ -69,6 +78,22 @@ def workers_from_environment(environment: Mapping[str, str]) -> int:
 
 def _variables() -> dict[str, str]:
     return {_PREFIX + field.name.upper(): field.name for field in fields(Settings)}
+
+
+def _one_of(variable: str, given: str, known: Mapping[str, object]) -> object:
+    if given not in known:
+        raise SettingsError(f"{variable}: expected one of {', '.join(known)}, found {given!r}")
+    return known[given]
+
+
+def _seconds(variable: str, given: str) -> float:
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise SettingsError(f"{variable}: expected a number of seconds above 0, found {given!r}")
+    return value
 
 
 def _number(variable: str, given: str, least: int) -> int:

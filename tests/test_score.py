@@ -4,6 +4,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import serving.analyzer
 import serving.batch.score
 from labels.types import Document, Failure
 from serving.analyzer import Analyzer
@@ -56,14 +57,15 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("size", [1, 2, 256])
-def test_one_answer_a_row_in_order_and_all_is_counted(analyzer, monkeypatch, size):
-    monkeypatch.setattr(serving.batch.score, "CHUNK_DOCUMENTS", size)
+@pytest.mark.parametrize("characters", [1, 20, 12_000])
+def test_one_answer_a_row_in_order_and_all_is_counted(analyzer, monkeypatch, characters):
+    monkeypatch.setattr(serving.analyzer, "PORTION_CHARACTERS", characters)
+    monkeypatch.setattr(serving.batch.score, "_PROGRESS_SECONDS", 0)
     kept, told = Kept(), []
     summary = score_rows(ROWS, analyzer, kept, progress=lambda s: told.append(s.documents))
     assert [answer.id for answer in kept.answers] == ["1", "2", "3", "4", "5"]
     assert kept.answers[1] == ROWS[1]
-    assert told == [min(n, 5) for n in range(size, 5 + size, size)]
+    assert told == [1, 2, 3, 4, 5, 5]
     record = summary.record()
     assert record.pop("seconds") >= 0
     assert record == {
@@ -78,12 +80,19 @@ def test_one_answer_a_row_in_order_and_all_is_counted(analyzer, monkeypatch, siz
     }
 
 
-def test_many_characters_end_a_chunk_sooner(analyzer, monkeypatch):
-    monkeypatch.setattr(serving.batch.score, "GROUP_CHARACTERS", 20)
-    told: list[int] = []
-    rows = [Document(str(i), "قال قال قال") for i in range(5)]
-    score_rows(iter(rows), analyzer, Kept(), progress=lambda s: told.append(s.documents))
-    assert told == [2, 4, 5]
+def test_a_million_rows_would_not_be_held(analyzer):
+    """Answers come while the rows are still being read, those that were no documents from the start as well."""
+    read = 0
+
+    def rows():
+        nonlocal read
+        for number in range(20_000):
+            read += 1
+            yield Failure(str(number), "unreadable", "no") if number % 3 else Document(str(number), "قال داعش.")
+
+    for number, answer in enumerate(analyzer.stream(rows())):
+        assert answer.id == str(number)
+        assert read - number < 4_000
 
 
 def test_limit_reads_no_further(analyzer):

@@ -30,7 +30,7 @@ from labels.folder import (
     ModelFolder,
     write_manifest,
 )
-from labels.openvino import ov
+from labels.openvino import core, ov
 from labels.schema import load_schema
 from training.bases import SPECIAL_PIECES
 from training.card import model_card
@@ -140,7 +140,7 @@ def largest_difference(model: JointModel, graph: Path, *, longest: int, pad_id: 
     """The largest absolute difference of any score between the model and its saved graph, both computed in 32 bits: over
     rows of several lengths up to `longest`, with and without padding. The long ones are there for encoders that look at
     some layers only a part of the row, which a short row does not show."""
-    compiled = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     served = _Served(copy.deepcopy(model).float()).eval()
     vocab = int(model.encoder.config.vocab_size)  # type: ignore[union-attr, arg-type]
     draw = torch.Generator().manual_seed(0)

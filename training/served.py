@@ -11,7 +11,7 @@ from torch import nn
 
 from labels.errors import FolderError
 from labels.folder import CHECKPOINT, GRAPH, MANIFEST
-from labels.openvino import ov
+from labels.openvino import core
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
@@ -38,7 +38,7 @@ def needs_graph(base: str) -> bool:
 def graph_weights(graph: Path) -> Weights:
     """The weights that a graph was traced with, by torch name, widened to 32 bits."""
     try:
-        operations = ov.Core().read_model(graph).get_ops()
+        operations = core().read_model(graph).get_ops()
     except RuntimeError as error:
         raise FolderError(f"{graph}: cannot be read: {error}") from error
     found = {}

@@ -1,18 +1,18 @@
-"""A run over files: read, analyse, write, in chunks of bounded size, and count what happened."""
+"""A run over files: read, analyse and write at the same time, a few documents in memory, and count what happened."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-from labels.types import Document, Failure, Prediction
-from serving.analyzer import GROUP_CHARACTERS, Analyzer
+from labels.types import Failure
+from serving.analyzer import Analyzer
 from serving.batch.readers import Row
 from serving.batch.writers import Answer, Writer
 
-CHUNK_DOCUMENTS = 256
+_PROGRESS_SECONDS = 0.5
 
 
 @dataclass
@@ -59,32 +59,16 @@ def score_rows(
     progress: Callable[[Summary], None] = lambda _: None,
 ) -> Summary:
     """Write one answer for each row, in order: what a reader could not make a document of goes through as it came.
-    `limit` ends the run after that many rows; `progress` is called after each chunk."""
+    `limit` ends the run after that many rows; `progress` is called now and then, and at the end."""
     summary = Summary(analyzer.engine.folder.id)
-    start = time.monotonic()
-    for chunk in _chunks(islice(rows, limit)):
-        for answer in _answer(chunk, analyzer):
-            writer.write(answer)
-            summary.add(answer)
-        summary.seconds = time.monotonic() - start
-        progress(summary)
+    start = told = time.monotonic()
+    for answer in analyzer.stream(islice(rows, limit)):
+        writer.write(answer)
+        summary.add(answer)
+        now = time.monotonic()
+        summary.seconds = now - start
+        if now - told > _PROGRESS_SECONDS:
+            progress(summary)
+            told = now
+    progress(summary)
     return summary
-
-
-def _answer(chunk: list[Row], analyzer: Analyzer) -> list[Prediction | Failure]:
-    answers = iter(analyzer.analyze([row for row in chunk if isinstance(row, Document)]))
-    return [row if isinstance(row, Failure) else next(answers) for row in chunk]
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Up to CHUNK_DOCUMENTS rows, ended sooner by many characters: memory holds one chunk and its answers."""
-    chunk: list[Row] = []
-    size = 0
-    for row in rows:
-        chunk.append(row)
-        size += len(row.text) if isinstance(row, Document) else 0
-        if len(chunk) == CHUNK_DOCUMENTS or size >= GROUP_CHARACTERS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk

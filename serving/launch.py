@@ -1,0 +1,31 @@
+"""BentoML's server in this process: its own command, and SIGHUP, which it does not know, handed on to its workers."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def launch(host: str, port: int, environment: Mapping[str, str]) -> NoReturn:
+    """Serve until a signal ends it; the exit code is BentoML's. `environment` is that of the workers."""
+    os.environ.update(environment)
+    # Imported here, after the environment is as it has to be: BentoML reads it when it is imported.
+    from bentoml_cli.cli import cli
+    from circus.sighandler import SysHandler
+
+    # circus looks for a method of this name when SIGHUP comes, and has none.
+    SysHandler.handle_hup = lambda _: _hand_on()
+    command = ["serve", "serving.service:Marsad", "--working-dir", str(ROOT), "--host", host, "--port", str(port)]
+    cli(command)
+    sys.exit(0)
+
+
+def _hand_on() -> None:
+    for worker in psutil.Process().children():
+        worker.send_signal(signal.SIGHUP)
