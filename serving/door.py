@@ -34,6 +34,7 @@ _PATHS = frozenset({ANALYZE, "/model", "/docs.json", "/metrics", "/", *PROBES})
 # Where in the ASGI scope the door leaves the checked list for the service.
 DOCUMENTS = "marsad.documents"
 _DEADLINE = b"x-deadline-seconds"
+_CLIENT_GONE = 499  # as nginx logs it
 _JSON = (b"content-type", b"application/json")
 
 
@@ -58,11 +59,15 @@ class Door:
         entry = Entry(request_id_of(headers), remote, scope["method"], scope["path"], trace_id_of(headers))
         entry_of_request.set(entry)
         began = time.perf_counter()
+        noted = _Noted(send, entry)
         try:
-            await self._answer(scope, receive, _Noted(send, entry))
+            await self._answer(scope, receive, noted)
         except ClientGone:
             self._metrics.gone.inc()
             entry.code = "client_gone"
+            # Nobody reads it, but BentoML waits for an answer to pass by, and would do so for ever.
+            await noted({"type": "http.response.start", "status": _CLIENT_GONE, "headers": []})
+            await noted({"type": "http.response.body", "body": b""})
         finally:
             seconds = time.perf_counter() - began
             self._note(entry, seconds)
