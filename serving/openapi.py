@@ -1,5 +1,7 @@
 """The description of the HTTP interface that is served at /docs.json, and kept as tests/golden/openapi.json."""
 
+import json
+import sys
 from typing import Any
 
 from labels import __version__
@@ -31,6 +33,7 @@ def describe(spec: dict[str, Any], description: str) -> dict[str, Any]:
     # In place of BentoML's advertisement and the address of its makers, who do not answer for this service.
     spec["info"] = {"title": "Marsad", "version": __version__, "description": description}
     spec.pop("tags", None)
+    spec["openapi"] = "3.1.0"  # pydantic writes JSON Schema as this version has it
     schemas: dict[str, Any] = {}
     for shape in (AnalyzeRequest, AnalyzeResponse, ErrorResponse, ModelOut):
         described = shape.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -95,3 +98,9 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, An
 
 def _json_of(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+if __name__ == "__main__":
+    from serving.service import openapi
+
+    sys.stdout.write(json.dumps(openapi(), ensure_ascii=False, indent=1) + "\n")
