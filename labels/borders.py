@@ -6,14 +6,18 @@ besides how many letters of that piece stand before the name. What "letters" are
 those who count them in the gold and for those who take them off an answer.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
+from operator import itemgetter
 
 MAX_PROCLITICS = 3
 """The most letters that stand before one name: a conjunction, a preposition, and one to spare."""
 
 _PROCLITICS = frozenset("\u0648\u0641\u0628\u0643\u0644")  # wa-, fa-, bi-, ka-, li-; the first lam of لل is a li- as well
 _TATWEEL = "\u0640"
+# All but characters that are surely neither white space nor marks. Others that are neither only cost a closer look.
+_DOUBTFUL = re.compile("[^\\w!-/:-@\\[-`{-~\u060c\u061b\u061f\u00ab\u00bb\u2013\u2014\u2018-\u201d\u2026]|\u0640")
 
 
 def is_mark(character: str) -> bool:
@@ -30,6 +34,13 @@ def trim_pieces(offsets: Sequence[tuple[int, int]], text: str) -> list[tuple[int
     """The offsets without white space on either side and without marks in front. Byte-level and SentencePiece
     tokenizers count the space before a word to its first piece, and one that keeps diacritics may begin a piece with
     that of the letter before; no name begins or ends there. A piece of nothing else becomes empty, as special ones are."""
+    if not offsets:
+        return []
+    starts, ends = zip(*offsets, strict=True)
+    # All first and all last characters are taken and looked at in one go: most texts have nothing to trim.
+    edges = "".join(itemgetter(-1, *starts)(text + ".")) + "".join(itemgetter(0, *ends)("." + text))
+    if not _DOUBTFUL.search(edges):
+        return list(offsets)
     return [
         (start, end)
         if start < end and text[start].isalnum() and text[start] != _TATWEEL and not text[end - 1].isspace()
@@ -65,8 +76,9 @@ def name_starts(piece: tuple[int, int], text: str) -> list[int]:
 def is_one_word(before: tuple[int, int], after: tuple[int, int], text: str) -> bool:
     """Whether two neighbouring pieces are parts of one word: nothing between them but marks, and what stands before the
     second is no proclitics of it. `و|ل|داعش` has three words, `باكستان|ي` one."""
-    if before[1] < after[0] and any(not is_unlettered(sign) for sign in text[before[1] : after[0]]):
-        return False
+    for sign in text[before[1] : after[0]]:
+        if sign.isspace() or not is_unlettered(sign):  # mostly it is white space, which needs no looking up
+            return False
     if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
         return False
     start = before[0]

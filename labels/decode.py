@@ -1,14 +1,17 @@
 """Scores to entities and event types. Pure, and the same code in evaluation and in serving."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from labels.borders import is_mark, is_one_word, name_starts
 from labels.errors import AlignmentError
-from labels.iob import Offsets, decode_tags
+from labels.iob import Offsets
+from labels.path import best_legal_path, entity_runs
 from labels.types import Span
 
 Scores = npt.NDArray[np.float32]
@@ -39,6 +42,11 @@ class DecodingRules:
             if getattr(self, part) <= 0:
                 raise ValueError(f"{part} must be above 0, found {getattr(self, part)}")
 
+    @cached_property
+    def lowest_threshold(self) -> float:
+        """No type is answered below it."""
+        return min([0.5, *self.thresholds.values()])
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredSpan:
@@ -66,25 +74,30 @@ def decode_entities(  # noqa: PLR0917
         raise AlignmentError(f"scores of shape {scores.shape} for {len(offsets)} pieces and {len(tags)} tags")
     if borders is not None and (borders.ndim != 2 or len(borders) != len(offsets) or not borders.shape[1]):
         raise AlignmentError(f"border scores of shape {borders.shape} for {len(offsets)} pieces")
+    if tags[0] == "O" and not scores.argmax(axis=1).any():
+        return []  # no name anywhere is a legal path, and the likeliest: a third of all sentences end here
     textual = [i for i, (start, end) in enumerate(offsets) if start < end]
     if not textual:
         return []
-    log_probs = _log_softmax(scores[textual] / temperature)
-    places = [offsets[i] for i in textual]
-    joined = [whole_words and rank > 0 and is_one_word(places[rank - 1], place, text) for rank, place in enumerate(places)]
-    path = best_legal_path(log_probs, tags, joined)
-    spans = decode_tags([tags[t] for t in path], places)
+    if len(textual) < len(offsets):
+        scores, offsets = scores[textual], [offsets[i] for i in textual]
+        borders = None if borders is None else borders[textual]
+    log_probs = _log_softmax(scores / temperature)
+
+    def joined(at: int) -> bool:
+        return is_one_word(offsets[at - 1], offsets[at], text)
+
+    path = best_legal_path(log_probs, tags, joined if whole_words else None)
+    runs = entity_runs(path, tags)
     found = []
-    for rank, tagged in enumerate(spans):
-        pieces = range(tagged.first, tagged.last + 1)
-        score = float(np.exp(np.mean([log_probs[i, path[i]] for i in pieces])))
-        grown = grow_over_marks(tagged.span, text)
-        following = spans[rank + 1].span.start if rank + 1 < len(spans) else grown.end
-        whole = Span(grown.start, min(grown.end, following))
+    for rank, (first, last) in enumerate(runs):
+        score = math.exp(sum([log_probs.item(i, path[i]) for i in range(first, last + 1)]) / (last + 1 - first))
+        whole = grow_over_marks(Span(offsets[first][0], offsets[last][1]), text)
+        if rank + 1 < len(runs) and (following := offsets[runs[rank + 1][0]][0]) < whole.end:
+            whole = Span(whole.start, following)
         if borders is not None:
-            first = textual[tagged.first]
             whole = mend_start(whole, offsets[first], borders[first], text)
-        found.append(ScoredSpan(tagged.label, whole, score))
+        found.append(ScoredSpan(tags[path[first]][2:], whole, score))
     return found
 
 
@@ -92,32 +105,9 @@ def mend_start(span: Span, piece: tuple[int, int], scores: Scores, text: str) ->
     """Take off the proclitics that a name's first piece begins with: as many letters as score highest in `scores`
     `(letters,)` among the counts that the piece allows. What is left is never empty and begins within the piece."""
     starts = [start for start in name_starts(piece, text) if start < span.end]
-    return Span(starts[int(scores[: len(starts)].argmax())], span.end) if starts else span
-
-
-def best_legal_path(log_probs: Scores, tags: Sequence[str], joined: Sequence[bool] | None = None) -> list[int]:
-    """Viterbi over `(pieces, tags)` where I-x may only follow B-x or I-x, and at a `joined` piece, which goes on with the
-    word of the piece before, must follow them, as O must follow O."""
-    inside = np.array([tag.startswith("I-") for tag in tags])
-    legal = np.array([[not b.startswith("I-") or a[2:] == b[2:] for b in tags] for a in tags])
-    # What begins a word's second piece goes on: an entity with I-, and nothing with nothing.
-    onward = legal & np.array([[b == a == "O" or b.startswith("I-") for b in tags] for a in tags])
-    glued = np.zeros(len(log_probs), dtype=np.bool_) if joined is None else np.asarray(joined, dtype=np.bool_)
-    likeliest = log_probs.argmax(axis=1)
-    before, after = likeliest[:-1], likeliest[1:]
-    if np.where(glued[1:], onward[before, after], legal[before, after]).all() and not inside[likeliest[0]]:
-        return [int(t) for t in likeliest]  # no path scores higher, and most sentences end here
-    steps = [np.where(allowed, 0.0, -np.inf) for allowed in (legal, onward)]  # (from, to)
-    best = np.where(inside, -np.inf, log_probs[0])
-    back = np.zeros(log_probs.shape, dtype=np.int64)
-    for i in range(1, len(log_probs)):
-        through = best[:, None] + steps[int(glued[i])]
-        back[i] = through.argmax(axis=0)
-        best = through.max(axis=0) + log_probs[i]
-    path = [int(best.argmax())]
-    for i in range(len(log_probs) - 1, 0, -1):
-        path.append(int(back[i, path[-1]]))
-    return path[::-1]
+    if len(starts) < 2:
+        return Span(starts[0], span.end) if starts else span
+    return Span(starts[int(scores[: len(starts)].argmax())], span.end)
 
 
 def grow_over_marks(span: Span, text: str) -> Span:
@@ -126,12 +116,12 @@ def grow_over_marks(span: Span, text: str) -> Span:
     end = span.end
     while end < len(text) and is_mark(text[end]):
         end += 1
-    return Span(span.start, end)
+    return span if end == span.end else Span(span.start, end)
 
 
 def event_probabilities(scores: Scores, temperature: float = 1.0) -> Scores:
     """Sentence scores `(windows, types)` to probabilities `(types,)`: the best window speaks for its sentence."""
-    return sigmoid(scores.max(axis=0) / temperature)
+    return sigmoid(np.maximum.reduce(scores, axis=0) / temperature)
 
 
 def sigmoid(logits: Scores) -> Scores:
@@ -143,13 +133,12 @@ def decode_event_types(probabilities: Scores, types: Sequence[str], rules: Decod
     """The types at or above their threshold (0.5 where none is set), in the schema's order."""
     if probabilities.shape != (len(types),):
         raise AlignmentError(f"probabilities of shape {probabilities.shape} for {len(types)} event types")
-    return {
-        name: float(probability)
-        for name, probability in zip(types, probabilities, strict=True)
-        if probability >= rules.thresholds.get(name, 0.5)
-    }
+    if np.maximum.reduce(probabilities, initial=0.0) < rules.lowest_threshold:
+        return {}
+    cuts = np.array([rules.thresholds.get(name, 0.5) for name in types], dtype=probabilities.dtype)
+    return {types[i]: float(probabilities[i]) for i in np.flatnonzero(probabilities >= cuts).tolist()}
 
 
 def _log_softmax(scores: Scores) -> Scores:
-    shifted = scores - scores.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))  # type: ignore[no-any-return]
+    shifted = scores - np.maximum.reduce(scores, axis=-1, keepdims=True)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=-1, keepdims=True))

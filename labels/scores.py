@@ -35,11 +35,17 @@ class SentenceScores(RowScores):
 
 def merge_rows(offsets: Offsets, windows: Sequence[Span], rows: Sequence[RowScores]) -> SentenceScores:
     """The rows of a sentence's windows, in order, as one. A sentence without pieces has no windows, and no scores."""
+    if len(rows) == len(windows) == 1:  # as for nearly all sentences: nothing to put together, and nothing is copied
+        [row], length = rows, windows[0].end - windows[0].start
+        parts = (row.tags, row.borders, row.triggers, row.queries, row.keys)
+        if all(part is None or len(part) == length for part in parts):
+            stacked = None if row.events is None else row.events[None]
+            return SentenceScores(row.tags, stacked, row.borders, row.triggers, row.queries, row.keys, offsets)
 
     def merged(part: str) -> Scores | None:
         present = [scores for row in rows if (scores := getattr(row, part)) is not None]
         return merge_windows(windows, present) if present else None
 
     events = [row.events for row in rows if row.events is not None]
-    parts = {part: merged(part) for part in PIECE_OUTPUTS}
-    return SentenceScores(**parts, events=np.stack(events) if events else None, offsets=offsets)
+    whole = {part: merged(part) for part in PIECE_OUTPUTS}
+    return SentenceScores(**whole, events=np.stack(events) if events else None, offsets=offsets)

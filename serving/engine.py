@@ -85,11 +85,12 @@ class Engine:
         encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [
             Pieces(
-                ids=encoding.ids,
+                ids=ids,
                 offsets=trim_pieces(encoding.offsets, text),
-                unknown=[i for i, piece in enumerate(encoding.ids) if piece == self._unknown],
+                unknown=[i for i, piece in enumerate(ids) if piece == self._unknown] if self._unknown in ids else (),
             )
             for text, encoding in zip(texts, encodings, strict=True)
+            for ids in (encoding.ids,)  # asked for once: each time makes a new list
         ]
 
     def forward(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
