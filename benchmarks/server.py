@@ -1,59 +1,55 @@
-"""The real server from start to stop: seconds to ready, memory, requests a second and latency under parallel clients,
-each beside the framework's empty endpoint: `python -m benchmarks.server --model models/marsad-mini`"""
+"""The real server from start to stop: seconds to ready, memory, requests a second and latency under parallel clients, each
+beside the framework's empty endpoint and the rate of the same articles in process:
+`python -m benchmarks.server --model models/marsad-mini`"""
 
 import argparse
 import http.client
 import itertools
 import json
 import math
-import os
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
 import numpy as np
-import psutil
 
 from benchmarks.documents import documents_of
 from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.running_server import (
+    STOPPING,
+    Call,
+    Memory,
+    ServerError,
+    ask,
+    free_port,
+    measure_memory,
+    server,
+    wait_until_ready,
+)
 from benchmarks.table import Spread, markdown_table, write_json
 from labels.errors import MarsadError
 from labels.folder import ModelFolder
 from labels.types import Document
+from serving.analyzer import Analyzer
+from serving.engine import Engine
 
 ROOT = Path(__file__).resolve().parent.parent
-CLIENTS = (1, 4, 16)
+CLIENTS = (1, 8, 32, 128)
 ROUNDS = 3
+IN_PROCESS = 6.0  # seconds, before the server runs and after
 ARTICLES = 24  # different ones, so that no answer could come from a memory of the last
-MOST_SECONDS = 60.0  # of the whole run
-MOST_LOADED = 30.0  # of it under load
-STOPPING = 10.0
+MOST_SECONDS = 150.0  # of the whole run
+MOST_LOADED = 80.0  # of it under load
 EMPTY = "GET /livez"
 ARTICLE = "POST /analyze, one article"
 _WARM_UP = 0.3  # seconds of load that are not counted
-
-
-class ServerError(MarsadError):
-    """A server that does not start, or stops."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request and the answer it must get; None where any 200 will do."""
-
-    method: str
-    path: str
-    body: bytes | None = None
-    expected: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -70,66 +66,6 @@ class Load:
     def rate(self) -> float:
         """Right answers a second: a wrong one may come faster."""
         return (len(self.latencies) - self.wrong) / self.seconds
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Megabytes of all processes of the server: `resident` counts pages they share once for each, `proportional` once."""
-
-    processes: int
-    resident: float
-    proportional: float
-
-
-@contextmanager
-def server(model: Path, port: int, home: Path, threads: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    """`marsad serve` as a user starts it, and its end."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MARSAD_", "BENTOML_"))}
-    environment |= {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-    command = [sys.executable, "-m", "marsad", "serve", "--port", str(port), "--model", str(model.resolve())]
-    command += ["--threads", str(threads)] if threads is not None else []
-    with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        _stop(process)
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, limit: float) -> float:
-    """Seconds until /readyz says 200, from now."""
-    began = time.perf_counter()
-    while time.perf_counter() - began < limit:
-        if process.poll() is not None:
-            raise ServerError(f"the server ended with code {process.returncode} before it was ready:\n{_end_of(log)}")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            if ask(connection, Call("GET", "/readyz"))[0] == 200:
-                return time.perf_counter() - began
-        except (OSError, http.client.HTTPException):
-            pass
-        finally:
-            connection.close()
-        time.sleep(0.02)
-    raise ServerError(f"the server was not ready after {limit:.0f} seconds; give it an idle machine:\n{_end_of(log)}")
-
-
-def measure_memory(process: subprocess.Popen[bytes]) -> Memory:
-    """Of the process and all it started."""
-    parent = psutil.Process(process.pid)
-    tree = [parent, *parent.children(recursive=True)]
-    read = [each.memory_full_info() for each in tree]
-    resident = sum(each.rss for each in read) / 1e6
-    # Only Linux knows the proportional share.
-    return Memory(len(tree), resident, sum(getattr(each, "pss", each.uss) for each in read) / 1e6)
-
-
-def ask(connection: http.client.HTTPConnection, call: Call) -> tuple[int, bytes]:
-    """Status and body; the connection stays open."""
-    headers = {"Content-Type": "application/json"} if call.body is not None else {}
-    connection.request(call.method, call.path, call.body, headers)
-    response = connection.getresponse()
-    return response.status, response.read()
 
 
 def first_answers(port: int, documents: Sequence[Document]) -> list[Call]:
@@ -194,7 +130,25 @@ def measure_load(port: int, calls: Sequence[Call], seconds: float) -> list[Load]
     return loads
 
 
-def load_table(loads: Sequence[Load]) -> str:
+def measure_in_process(folder: ModelFolder, documents: Sequence[Document], threads: int | None, seconds: float) -> float:
+    """Documents a second of the analyzer, fed without pause."""
+    analyzer = Analyzer(Engine(folder, threads=threads))
+    list(analyzer.stream(itertools.islice(itertools.cycle(documents), 3 * len(documents))))
+    began = time.perf_counter()
+
+    def until_time_is_up() -> Iterator[Document]:
+        for document in itertools.cycle(documents):
+            if time.perf_counter() - began > seconds:
+                return
+            yield document
+
+    count = sum(1 for _ in analyzer.stream(until_time_is_up()))
+    rate = count / (time.perf_counter() - began)
+    analyzer.close()
+    return rate
+
+
+def load_table(loads: Sequence[Load], in_process: float) -> str:
     """Requests a second: median and range of the rounds. Latencies: of all requests of all rounds. The ratio is that of
     one round's empty requests to its articles."""
     rows = []
@@ -206,9 +160,12 @@ def load_table(loads: Sequence[Load]) -> str:
             waits = np.percentile(list(itertools.chain(*(each.latencies for each in measured))), [50, 95, 99])
             share = Spread.of(ratios).show(1) if name == ARTICLE else "1"
             wrong = sum(each.wrong for each in measured)
+            beside = f"{100 * median(each.rate for each in measured) / in_process:.0f} %" if name == ARTICLE else ""
             rate = Spread.of([each.rate for each in measured]).show()
-            rows.append([name, str(clients), rate, *(f"{wait:,.1f}" for wait in waits), share, str(wrong)])
-    return markdown_table(["request", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "empty / this", "wrong"], rows)
+            rows.append([name, str(clients), rate, *(f"{wait:,.1f}" for wait in waits), share, beside, str(wrong)])
+    return markdown_table(
+        ["request", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "empty / this", "of in process", "wrong"], rows
+    )
 
 
 def memory_table(ready: Memory, loaded: Memory) -> str:
@@ -223,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="model folder")
     parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
-    parser.add_argument("--seconds", type=float, default=24, help=f"under load, at most {MOST_LOADED:.0f} (24)")
+    parser.add_argument("--seconds", type=float, default=48, help=f"under load, at most {MOST_LOADED:.0f} (48)")
     parser.add_argument("--threads", type=int, help="of the server; all cores if not given")
     parser.add_argument("--seed", type=int, default=1, help="of the invented documents (1)")
     parser.add_argument("--output", type=Path, help="JSON of all figures")
@@ -242,22 +199,25 @@ def _report(given: argparse.Namespace) -> int:
     machine = describe_machine()
     folder = ModelFolder.open(given.model)
     documents = list(itertools.islice(documents_of(given.documents, given.seed), ARTICLES))
-    port = _free_port()
+    port = free_port()
     limit = MOST_SECONDS - given.seconds - STOPPING - 2 * len(CLIENTS) * _WARM_UP
+    in_process = [measure_in_process(folder, documents, given.threads, IN_PROCESS)]
     with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), given.threads) as process:
         ready = wait_until_ready(process, port, Path(home) / "server.log", limit)
         at_ready = measure_memory(process)
         calls = first_answers(port, documents)
         loads = measure_load(port, calls, given.seconds)
         after = measure_memory(process)
+    in_process.append(measure_in_process(folder, documents, given.threads, IN_PROCESS))
     wrong = sum(each.wrong for each in loads)
     size = sum(len(document.text) for document in documents) / len(documents)
     click.echo("\n".join([f"## Server with {folder.id}", "", *machine_lines(machine), ""]))
     click.echo(f"Ready {ready:.1f} s after the start. {len(documents)} articles of {size:,.0f} characters on average.\n")
     click.echo(memory_table(at_ready, after) + "\n")
-    click.echo(load_table(loads))
+    click.echo(f"In process, before and after: {in_process[0]:,.0f} and {in_process[1]:,.0f} articles/s.\n")
+    click.echo(load_table(loads, sum(in_process) / 2))
     if given.output is not None:
-        record: dict[str, Any] = {"model": folder.id, "machine": machine, "seconds_to_ready": ready}
+        record: dict[str, Any] = {"model": folder.id, "machine": machine, "seconds_to_ready": ready, "in_process": in_process}
         record |= {
             "memory": {"ready": asdict(at_ready), "after_load": asdict(after)},
             "loads": [asdict(each) for each in loads],
@@ -267,31 +227,6 @@ def _report(given: argparse.Namespace) -> int:
         total = sum(len(each.latencies) for each in loads)
         click.echo(f"benchmarks.server: {wrong} of {total} answers were not 200 or not equal to the first", err=True)
     return int(wrong > 0)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """As an operator would; what does not go is killed, with what it started."""
-    if process.poll() is not None:
-        return
-    started = psutil.Process(process.pid).children(recursive=True)
-    process.terminate()
-    try:
-        process.wait(STOPPING)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for each in psutil.wait_procs(started, timeout=1)[1]:
-        each.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _end_of(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
 
 
 if __name__ == "__main__":
