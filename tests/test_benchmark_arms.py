@@ -50,7 +50,7 @@ def documents() -> list[Document]:
 
 def test_onnx_runtime_reads_what_torch_reads(folder: ModelFolder, documents: list[Document]) -> None:
     pytest.importorskip("onnx", reason="the packages for training are not installed")
-    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    pytest.importorskip("labels.onnxruntime", reason="the extra `onnx` is not installed")
     from benchmarks.onnx_arm import OnnxArm
 
     torch_arm = TorchArm(folder, "torch", batch_rows=64, threads=None)

@@ -38,7 +38,7 @@ from serving.openvino_graph import OpenVinoGraph
 from tests.folders import SCHEMA_TEXT, make_folder, make_tokenizer
 
 pytest.importorskip("onnx", reason="the extra `onnx` and the packages for training are not installed")
-pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+pytest.importorskip("labels.onnxruntime", reason="the extra `onnx` is not installed")
 
 LONGEST = 60
 

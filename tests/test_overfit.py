@@ -139,7 +139,7 @@ def test_export_refuses_what_is_there_and_what_is_no_run(run: Path, folder: Mode
 
 def test_export_with_a_graph_for_onnx_runtime(run: Path, folder: ModelFolder, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the packages for training are not installed")
-    pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
+    pytest.importorskip("labels.onnxruntime", reason="the extra `onnx` is not installed")
     import numpy as np
     from click.testing import CliRunner
 
