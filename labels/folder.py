@@ -5,6 +5,7 @@ schema.toml              the labels, in the order of the outputs
 decoding.json            thresholds and temperatures, set on dev
 tokenizer.json           the tokenizer, normalisation and clitic splitting included
 graph.xml, graph.bin     the served graph (OpenVINO IR): ids and mask in, scores out
+graph.onnx               the same for ONNX Runtime; there or not
 README.md                the model card
 checkpoint/              config.json and tokenizer files: with the graph's weights, what to fine-tune from
 """
@@ -29,6 +30,7 @@ DECODING = "decoding.json"
 TOKENIZER = "tokenizer.json"
 GRAPH = "graph.xml"
 GRAPH_WEIGHTS = "graph.bin"
+ONNX_GRAPH = "graph.onnx"
 CARD = "README.md"
 CHECKPOINT = "checkpoint"
 
@@ -48,6 +50,9 @@ PIECE_OUTPUTS = {
 """The fields of `labels.scores.RowScores` that hold a line for each piece, and the outputs they come from."""
 
 SERVED = (SCHEMA, DECODING, TOKENIZER, GRAPH, GRAPH_WEIGHTS)
+OPTIONAL = (ONNX_GRAPH,)
+"""What serving may run where it is there. A folder may lose it: who copies one for a device that has no use for it leaves it
+behind."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,10 @@ class ModelFolder:
         """Read and check the folder at `path`; with `verify` every served file is hashed. FolderError says which file
         is absent, damaged or of another version, and what to do."""
         manifest = _read_manifest(path)
-        for name in SERVED:
+        for name in (*SERVED, *OPTIONAL):
             if not (path / name).is_file():
+                if name in OPTIONAL:
+                    continue
                 raise FolderError(f"{path}: {name} is missing; the folder is incomplete, export or copy it again")
             if verify and manifest.files.get(name) != hash_file(path / name):
                 raise FolderError(

@@ -20,6 +20,7 @@ from serving.batch.progress import Progress, describe
 from serving.batch.readers import Columns, Row, Source, known_format
 from serving.batch.score import score_rows
 from serving.batch.writers import open_writer, output_format
+from serving.devices import DEVICES
 from serving.engine import Engine
 from serving.errors import Code, FileError
 from serving.launch import launch
@@ -50,6 +51,9 @@ model_option = click.option(
     envvar="MARSAD_MODEL",
     help="Model folder; the one that comes with Marsad if not given.",
 )
+device_option = click.option(
+    "--device", type=click.Choice(DEVICES), envvar="MARSAD_DEVICE", help="cpu if not given; others need a graph.onnx."
+)
 threads_option = click.option("--threads", type=click.IntRange(min=0), envvar="MARSAD_THREADS", help="0: all cores.")
 precision_option = click.option(
     "--precision", type=click.Choice(["auto", "f32", "bf16"]), envvar="MARSAD_PRECISION", help="auto: bf16 where it is fast."
@@ -64,6 +68,7 @@ threshold_option = click.option(
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), envvar="MARSAD_WORKERS", default=1, show_default=True, help="Processes.")
 @model_option
+@device_option
 @threads_option
 @precision_option
 @threshold_option
@@ -73,12 +78,13 @@ def serve(
     port: int,
     workers: int,
     model: Path | None,
+    device: str | None,
     threads: int | None,
     precision: str | None,
     threshold: tuple[str, ...],
 ) -> None:
     """Answer over HTTP: POST /analyze, GET /model; the description is at /docs.json."""
-    environment = _environment(model, threads, precision, threshold)
+    environment = _environment(model, device, threads, precision, threshold)
     with refusing():  # here, where it is said once: BentoML starts a failing worker again and again
         settings = Settings.from_environment(environment)
         parse_thresholds(settings.thresholds, ModelFolder.open(settings.model).schema.event_types, "thresholds")
@@ -92,6 +98,7 @@ def serve(
 @click.option("--text", help="Read this text instead of a file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a document, as /analyze gives it.")
 @model_option
+@device_option
 @threads_option
 @precision_option
 @threshold_option
@@ -101,6 +108,7 @@ def tag(
     text: str | None,
     as_json: bool,
     model: Path | None,
+    device: str | None,
     threads: int | None,
     precision: str | None,
     threshold: tuple[str, ...],
@@ -116,7 +124,7 @@ def tag(
     failed = False
     with refusing():
         rows = [Document("text", text)] if text is not None else _rows(file)
-        analyzer = _analyzer(_environment(model, threads, precision, threshold))
+        analyzer = _analyzer(_environment(model, device, threads, precision, threshold))
         for row in rows:
             [answer] = [row] if isinstance(row, Failure) else analyzer.analyze([row])
             failed |= isinstance(answer, Failure)
@@ -146,6 +154,7 @@ def tag(
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a document got no answer.")
 @model_option
+@device_option
 @threads_option
 @precision_option
 @threshold_option
@@ -154,7 +163,9 @@ def score(*, inputs: tuple[str, ...], output: Path, force: bool, strict: bool, l
 
     What cannot be read gets an error record in its place. OUT appears when all is done, with OUT.summary.json beside it.
     """
-    environment = _environment(options["model"], options["threads"], options["precision"], options["threshold"])
+    environment = _environment(
+        options["model"], options["device"], options["threads"], options["precision"], options["threshold"]
+    )
     if options["max_characters"] is not None:
         environment["MARSAD_MAX_CHARACTERS"] = str(options["max_characters"])
     columns = Columns(*(options[f"{name}_column"] for name in ("id", "text", "published", "source")))
@@ -179,10 +190,17 @@ def score(*, inputs: tuple[str, ...], output: Path, force: bool, strict: bool, l
         raise click.exceptions.Exit(1)
 
 
-def _environment(model: Path | None, threads: int | None, precision: str | None, threshold: tuple[str, ...]) -> dict[str, str]:
+def _environment(
+    model: Path | None, device: str | None, threads: int | None, precision: str | None, threshold: tuple[str, ...]
+) -> dict[str, str]:
     """The environment with what the options say in place of its own. A link to a model stays one: it may point elsewhere when
     the model is reloaded."""
-    given = {"MARSAD_MODEL": model and model.absolute(), "MARSAD_THREADS": threads, "MARSAD_PRECISION": precision}
+    given = {
+        "MARSAD_MODEL": model and model.absolute(),
+        "MARSAD_DEVICE": device,
+        "MARSAD_THREADS": threads,
+        "MARSAD_PRECISION": precision,
+    }
     given["MARSAD_THRESHOLDS"] = ",".join(threshold) or None
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value is not None}
 
@@ -192,7 +210,7 @@ def _analyzer(environment: dict[str, str]) -> Analyzer:
     warn_of_unknown(environment)
     settings = Settings.from_environment(environment)
     folder = ModelFolder.open(settings.model)
-    engine = Engine(folder, threads=settings.threads or None, precision=settings.precision)
+    engine = Engine(folder, device=settings.device, threads=settings.threads or None, precision=settings.precision)
     chosen = parse_thresholds(settings.thresholds, folder.schema.event_types, "thresholds")
     return Analyzer(engine, max_characters=settings.max_characters, thresholds=chosen)
 

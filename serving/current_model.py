@@ -70,7 +70,7 @@ class CurrentModel:
     def _open(self) -> Analyzer:
         settings = self._settings
         folder = ModelFolder.open(settings.model)
-        engine = Engine(folder, threads=settings.threads or None, precision=settings.precision)
+        engine = Engine(folder, device=settings.device, threads=settings.threads or None, precision=settings.precision)
         thresholds = parse_thresholds(settings.thresholds, folder.schema.event_types, "MARSAD_THRESHOLDS")
         analyzer = Analyzer(engine, max_characters=settings.max_characters, thresholds=thresholds, watch=self._metrics)
         [answer] = analyzer.analyze([_WARM_UP])

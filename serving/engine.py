@@ -1,4 +1,4 @@
-"""A model folder run by OpenVINO on the CPU: texts to pieces, pieces to scores.
+"""A model folder that runs on this machine: texts to pieces, pieces to scores.
 
 Analysis has three stages, each of which can be tested and timed alone: `Engine.encode`, `Engine.run`, and the
 decoding in `labels/decode.py`, which evaluation uses as well. Which rows run together `serving/scheduler.py` says.
@@ -8,31 +8,21 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from labels.borders import MAX_PROCLITICS, trim_pieces
+from labels.borders import trim_pieces
 from labels.folder import (
-    BORDER_SCORES,
     EVENT_SCORES,
-    GRAPH,
-    INPUT_IDS,
-    INPUT_MASK,
     PIECE_OUTPUTS,
-    ROLE_KEYS,
-    ROLE_QUERIES,
-    TAG_SCORES,
     TOKENIZER,
-    TRIGGER_SCORES,
     ModelFolder,
 )
-from labels.openvino import core
 from labels.scores import RowScores
+from serving.devices import Device, Precision, load_graph
 from serving.errors import EngineError
-
-Precision = Literal["auto", "f32", "bf16"]
+from serving.graph import check_outputs
 
 # Padded pieces in one pass, `longest row * rows`. More gains nothing on a CPU and costs memory.
 TOKEN_BUDGET = 2048
@@ -61,21 +51,22 @@ class Engine:
         self,
         folder: ModelFolder,
         *,
+        device: Device = "cpu",
         threads: int | None = None,
         precision: Precision = "auto",
         token_budget: int = TOKEN_BUDGET,
     ) -> None:
-        """`threads` None takes all cores that this process may use. `precision` auto is bf16 where the processor has it,
-        else f32. EngineError if the files do not load or the graph is not the one the schema asks for."""
+        """`threads` None takes all cores that this process may use. `precision` auto is the fastest that the device has: bf16
+        on newer processors, else f32. EngineError if the files do not load or the graph is not the one the schema asks for."""
         self.folder = folder
         self.token_budget = token_budget
         self.tokenizer = _load_tokenizer(folder)
         self._before, self._after = _special_pieces(self.tokenizer)
-        self.precision = _choose_precision(precision)
-        self.streams = threads or _cores()
-        self._compiled = _compile(folder, self.streams, self.precision)
-        self._outputs = self._check_outputs()
-        self._requests = [self._compiled.create_infer_request() for _ in range(self.streams)]
+        # A CPU computes most on a stream for each core, a GPU on one.
+        self.streams = 1 if device == "cuda" else threads or _cores()
+        self._graph = load_graph(folder, device=device, threads=threads, precision=precision, streams=self.streams)
+        self.precision = self._graph.precision
+        self._outputs = check_outputs(folder, self._graph.outputs)
         self._turns = [threading.Lock() for _ in range(self.streams)]
         # A unigram model does not tell the name of its own; in those of SentencePiece it is this.
         self._unknown = self.tokenizer.token_to_id(getattr(self.tokenizer.model, "unk_token", None) or "<unk>")
@@ -128,10 +119,8 @@ class Engine:
             ids[i, : len(whole)] = whole
             mask[i, : len(whole)] = 1
         with self._turns[stream]:
-            request = self._requests[stream]
-            request.infer({INPUT_IDS: ids, INPUT_MASK: mask})
-            # Copied before the turn ends: the next pass writes into the same memory.
-            found = {name: np.array(request.get_tensor(name).data, dtype=np.float32) for name in self._outputs}
+            given = self._graph.run(ids, mask, stream)
+        found = {name: given[name] for name in self._outputs}
         first = len(self._before)
         events = found.get(EVENT_SCORES)
         return [
@@ -141,63 +130,6 @@ class Engine:
             )
             for i, row in enumerate(rows)
         ]
-
-    def _check_outputs(self) -> list[str]:
-        """The outputs that are read. Which there must be, and of what size, the schema says; scores of borders, triggers
-        and roles are there or not, and what else a graph gives is not of this form."""
-        schema = self.folder.schema
-        names = [output.get_names() for output in self._compiled.outputs]
-        known = {EVENT_SCORES, *PIECE_OUTPUTS.values()}
-        if strange := [sorted(each) for each in names if not each & known]:
-            raise EngineError(f"{self.folder.path}: the graph has an unknown output {strange[0]}; export the model again")
-        given = set().union(*names)
-        wanted = {TAG_SCORES: len(schema.tags), EVENT_SCORES: len(schema.event_types)}
-        for name, size in wanted.items():
-            if not size:
-                continue
-            if name not in given:
-                raise EngineError(f"{self.folder.path}: the graph has no output {name!r}; export the model again")
-            self._check_size(name, size)
-        read = [name for name, size in wanted.items() if size]
-        if BORDER_SCORES in given and schema.tags:
-            most = MAX_PROCLITICS + 1
-            if (last := self._last_size(BORDER_SCORES)) is not None and not 2 <= last <= most:
-                raise EngineError(f"{self.folder.path}: output {BORDER_SCORES!r} ends in {last}, expected 2 to {most}")
-            read.append(BORDER_SCORES)
-        if TRIGGER_SCORES in given and schema.event_types:
-            self._check_size(TRIGGER_SCORES, len(schema.event_types))
-            read.append(TRIGGER_SCORES)
-        if given & {ROLE_QUERIES, ROLE_KEYS}:
-            read += self._check_roles(given)
-        return read
-
-    def _check_size(self, name: str, size: int) -> None:
-        if (last := self._last_size(name)) not in {size, None}:
-            raise EngineError(f"{self.folder.path}: output {name!r} ends in {last}, the schema needs {size} at its end")
-
-    def _check_roles(self, given: set[str]) -> list[str]:
-        """Queries and keys come together, after triggers, and hold as many numbers for each role."""
-        names = [ROLE_QUERIES, ROLE_KEYS]
-        sizes = {self._last_size(name) for name in names if name in given}
-        roles = len(self.folder.schema.roles)
-        if (
-            not given >= {TRIGGER_SCORES, *names}
-            or not roles
-            or len(sizes) != 1
-            or any(size and size % roles for size in sizes)
-        ):
-            found = ", ".join(f"{name} {self._last_size(name)}" for name in names if name in given)
-            raise EngineError(
-                f"{self.folder.path}: expected {TRIGGER_SCORES}, {' and '.join(names)} together, the last two of one size, a "
-                f"multiple of the schema's {roles} roles; found {found}; export the model again"
-            )
-        return names
-
-    def _last_size(self, name: str) -> int | None:
-        """The last dimension of an output, or None where it is not fixed."""
-        shape = self._compiled.output(name).get_partial_shape()
-        last = shape[len(shape) - 1]
-        return int(last.get_length()) if last.is_static else None
 
 
 def plan_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -249,27 +181,3 @@ def _special_pieces(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     if not real:
         raise EngineError("the tokenizer makes no piece of '1'; it cannot be used")
     return encoding.ids[: real[0]], encoding.ids[real[-1] + 1 :]
-
-
-def _choose_precision(wanted: Precision) -> Literal["f32", "bf16"]:
-    able = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if wanted == "bf16" and not able:
-        raise EngineError("this processor does not compute in bf16; take precision f32 or auto")
-    return "bf16" if able and wanted != "f32" else "f32"
-
-
-def _compile(folder: ModelFolder, streams: int, precision: str) -> Any:
-    config: dict[str, Any] = {
-        # A core to each stream: two passes on a core each end sooner than two that share both, one after the other.
-        "PERFORMANCE_HINT": "THROUGHPUT",
-        "EXECUTION_MODE_HINT": "PERFORMANCE",
-        "INFERENCE_PRECISION_HINT": precision,
-        "NUM_STREAMS": str(streams),
-        "INFERENCE_NUM_THREADS": streams,
-        "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
-        "CACHE_DIR": "",
-    }
-    try:
-        return core().compile_model(core().read_model(folder.path / GRAPH), "CPU", config)
-    except RuntimeError as error:
-        raise EngineError(f"{folder.path}: {GRAPH} cannot be loaded: {error}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from serving.analyzer import MAX_CHARACTERS
-from serving.engine import Precision
+from serving.devices import DEVICES, Device, Precision
 from serving.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ class Settings:
     commas, `tokens_file` has one a line; with neither everybody may ask."""
 
     model: Path = DEFAULT_MODEL
+    device: Device = "cpu"
     threads: int = 0
     precision: Precision = "auto"
     thresholds: str = ""
@@ -54,6 +55,8 @@ def _read(name: str, variable: str, given: str) -> object:
         return Path(given)
     if name in {"thresholds", "tokens"}:
         return given
+    if name == "device":
+        return _one_of(variable, given, {each: each for each in DEVICES})
     if name == "precision":
         return _one_of(variable, given, {each: each for each in get_args(Precision)})
     if name == "access_log":

@@ -1,13 +1,12 @@
 import threading
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labels.folder import GRAPH, GRAPH_WEIGHTS, INPUT_IDS, INPUT_MASK, SCHEMA, TOKENIZER, ModelFolder, write_manifest
+from labels.folder import GRAPH, GRAPH_WEIGHTS, SCHEMA, TOKENIZER, ModelFolder, write_manifest
 from labels.openvino import ov
 from serving.engine import Engine, plan_batches
 from serving.errors import EngineError
@@ -112,13 +111,12 @@ def test_short_rows_are_filled_with_the_manifests_padding(tmp_path, monkeypatch)
     made = make_folder(tmp_path)
     write_manifest(tmp_path, replace(made.manifest, pad_id=7))
     engine = Engine(ModelFolder.open(tmp_path), threads=1, precision="f32")
-    seen, [request] = [], engine._requests
-    watched = SimpleNamespace(infer=lambda inputs: (seen.append(inputs), request.infer(inputs)), get_tensor=request.get_tensor)
-    monkeypatch.setattr(engine, "_requests", [watched])
+    seen, run = [], engine._graph.run
+    monkeypatch.setattr(engine._graph, "run", lambda ids, mask, stream: seen.append((ids, mask)) or run(ids, mask, stream))
     engine.forward([[5], [5, 6, 5, 6, 5, 6, 5]])
-    [inputs] = seen
-    short = inputs[INPUT_MASK].sum(axis=1).tolist().index(3)
-    assert inputs[INPUT_IDS][short, 3:].tolist() == [7] * (inputs[INPUT_IDS].shape[1] - 3)
+    [(ids, mask)] = seen
+    short = mask.sum(axis=1).tolist().index(3)
+    assert ids[short, 3:].tolist() == [7] * (ids.shape[1] - 3)
 
 
 @pytest.mark.parametrize(("schema", "absent"), [(ENTITIES_ONLY, "events"), (EVENTS_ONLY, "tags")], ids=["entities", "events"])

@@ -137,6 +137,29 @@ def test_export_refuses_what_is_there_and_what_is_no_run(run: Path, folder: Mode
         export_run(tmp_path, tmp_path / "out", name="x")
 
 
+def test_export_with_a_graph_for_onnx_runtime(run: Path, folder: ModelFolder, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the packages for training are not installed")
+    pytest.importorskip("labels.onnxruntime", reason="the extra `onnx` is not installed")
+    import numpy as np
+    from click.testing import CliRunner
+
+    from labels.folder import ONNX_GRAPH
+    from serving.devices import load_graph
+    from training.cli import export
+
+    said = CliRunner().invoke(export, [str(run), "-o", str(tmp_path / "both"), "--name", "tiny", "--onnx"])
+    assert said.exit_code == 0, said.output
+    both = ModelFolder.open(tmp_path / "both")
+    assert both.manifest.files.keys() - folder.manifest.files.keys() == {ONNX_GRAPH}
+    ids = np.arange(5, 35, dtype=np.int64).reshape(2, 15)
+    ours, theirs = (load_graph(both, device=d, precision="f32").run(ids, np.ones_like(ids)) for d in ("cpu", "onnx-cpu"))
+    for name, scores in ours.items():
+        np.testing.assert_allclose(scores, theirs[name], atol=1e-3, err_msg=name)
+    for source, option in ((folder.path, ["--name", "x"]), (folder.path, ["--report", "test", str(run / "run.json")])):
+        refused = CliRunner().invoke(export, [str(source), "-o", str(tmp_path / "no"), "--onnx", *option])
+        assert refused.exit_code == 2
+
+
 def test_a_damaged_folder_is_named(folder: ModelFolder, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(folder.path, copy)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from labels.errors import RecordError
+from labels.folder import ModelFolder
 from labels.records import parse_annotation, parse_prediction, read_annotations, read_jsonl, write_jsonl
 from labels.schema import DEFAULT_SCHEMA, load_schema
 from labels.types import Annotation, Prediction
@@ -113,19 +114,28 @@ def evaluate(
     metavar="SPLIT FILE",
     help="A report.json to put into the manifest.",
 )
+@click.option("--onnx", is_flag=True, help="A graph for ONNX Runtime as well, which is what runs on CUDA.")
 @click.option("--force", is_flag=True, help="Replace a folder that is there.")
-def export(run: Path, output: Path, name: str | None, reports: tuple[tuple[str, Path], ...], force: bool) -> None:
+def export(
+    run: Path, output: Path, *, name: str | None, reports: tuple[tuple[str, Path], ...], onnx: bool, force: bool
+) -> None:
     """Turn the finished run RUN into a model folder: served graph, tokenizer, schema, thresholds, manifest, card. A run of
-    `marsad pretrain` becomes a plain encoder with a card."""
-    from training.export import export_run
+    `marsad pretrain` becomes a plain encoder with a card. With --onnx RUN may be a model folder, which is copied."""
+    from training.export import add_onnx, export_run
     from training.export_encoder import export_encoder, is_pretraining_run
+    from training.served import is_served
 
     if is_pretraining_run(run):
-        if reports:
-            raise click.UsageError("--report is for runs of `marsad train`; a pre-training run has none")
+        if reports or onnx:
+            raise click.UsageError("--report and --onnx are for runs of `marsad train`; a pre-training run has no heads")
         click.echo(f"encoder written to {export_encoder(run, output, name=name or output.name, force=force)}")
         return
-    folder = export_run(run, output, name=name or output.name, reports=dict(reports), force=force)
+    if onnx and is_served(str(run)):
+        if reports or name:
+            raise click.UsageError(f"--report and --name are for runs; {run} is a model folder and keeps its own")
+        folder = add_onnx(ModelFolder.open(run), output, force=force)
+    else:
+        folder = export_run(run, output, name=name or output.name, reports=dict(reports), force=force, onnx=onnx)
     click.echo(f"{folder.id} written to {folder.path}")
 
 

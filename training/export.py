@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from labels.folder import (
     GRAPH,
     INPUT_IDS,
     INPUT_MASK,
+    ONNX_GRAPH,
     SCHEMA,
     TOKENIZER,
     Manifest,
@@ -35,6 +36,7 @@ from labels.schema import load_schema
 from training.bases import SPECIAL_PIECES
 from training.card import model_card
 from training.data import load_tokenizer
+from training.export_onnx import run_onnx, save_onnx
 from training.finetune import RUN_RECORD
 from training.model import HEADS, JointModel, load_joint
 from training.provenance import PROVENANCE, read_provenance
@@ -60,10 +62,16 @@ class _Served(nn.Module):
 
 
 def export_run(
-    run: Path, output: Path, *, name: str, reports: Mapping[str, Path] | None = None, force: bool = False
+    run: Path,
+    output: Path,
+    *,
+    name: str,
+    reports: Mapping[str, Path] | None = None,
+    force: bool = False,
+    onnx: bool = False,
 ) -> ModelFolder:
-    """Write `output` from the folder of a `marsad train` run; `reports` maps a split's name to a report.json. The folder
-    appears whole or not at all."""
+    """Write `output` from the folder of a `marsad train` run; `reports` maps a split's name to a report.json; with `onnx`
+    there is a graph for ONNX Runtime as well. The folder appears whole or not at all."""
     record_file = run / RUN_RECORD
     if not record_file.is_file():
         raise ConfigError(f"{run}: no {RUN_RECORD}; expected the output folder of `marsad train`")
@@ -80,10 +88,10 @@ def export_run(
     graph = to_openvino(model)
     ov.save_model(graph, partial / GRAPH, compress_to_fp16=True)
     window, pad_id = record["config"]["window"], load_tokenizer(str(run)).pad_token_id
-    difference = largest_difference(model, partial / GRAPH, longest=window + SPECIAL_PIECES, pad_id=pad_id)
-    if difference > TOLERANCE:
-        raise FolderError(f"{run}: the exported graph differs from the model by {difference:.3f}, more than {TOLERANCE}")
-    logger.info("largest difference between graph and model: %.4f", difference)
+    _compare(model, partial / GRAPH, run, window, pad_id)
+    if onnx:
+        to_onnx(model, partial / ONNX_GRAPH)
+        _compare(model, partial / ONNX_GRAPH, run, window, pad_id)
     _write_checkpoint(model, run, partial / CHECKPOINT)
     metrics: dict[str, Any] = {"dev": record["dev"]}
     metrics |= {split: json.loads(path.read_text(encoding="utf-8")) for split, path in (reports or {}).items()}
@@ -99,6 +107,25 @@ def export_run(
         pad_id=pad_id,
     )
     (partial / CARD).write_text(model_card(manifest, schema, metrics), encoding="utf-8")
+    return _finish(partial, output, manifest)
+
+
+def add_onnx(folder: ModelFolder, output: Path, *, force: bool = False) -> ModelFolder:
+    """Write `output` as a copy of a served folder, its name and figures included, with a graph for ONNX Runtime beside the
+    other. With `force` `output` may be the folder itself."""
+    if output.exists() and not force:
+        raise FolderError(f"{output} is there already; give --force to replace it")
+    schema, manifest = folder.schema, folder.manifest
+    model = load_joint(folder.path, n_tags=len(schema.tags), n_types=len(schema.event_types))
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(folder.path, partial)
+    to_onnx(model, partial / ONNX_GRAPH)
+    _compare(model, partial / ONNX_GRAPH, folder.path, manifest.window, manifest.pad_id)
+    return _finish(partial, output, manifest)
+
+
+def _finish(partial: Path, output: Path, manifest: Manifest) -> ModelFolder:
     write_manifest(partial, manifest)
     if output.exists():
         shutil.rmtree(output)
@@ -106,12 +133,27 @@ def export_run(
     return ModelFolder.open(output)
 
 
-def to_openvino(model: JointModel) -> ov.Model:
-    """The served graph with named inputs and outputs and free row and piece counts. The front end is called directly:
-    the converter around it would report its use over the network."""
+def to_onnx(model: JointModel, file: Path) -> None:
+    """The served graph for ONNX Runtime, computed in 32 bits. Its weights are rounded to 16 first, as those of the other
+    graph are stored: both are then of one model, and give one answer."""
+    served = _traceable(model)
+    with torch.no_grad():
+        for weight in served.parameters():
+            weight.copy_(weight.half())
+    save_onnx(served, served.names, file)
+
+
+def _traceable(model: JointModel) -> _Served:
     served = _Served(copy.deepcopy(model).float()).eval()
     if hasattr(served.model.encoder, "set_attn_implementation"):
         served.model.encoder.set_attn_implementation("eager")  # type: ignore[operator]
+    return served
+
+
+def to_openvino(model: JointModel) -> ov.Model:
+    """The served graph with named inputs and outputs and free row and piece counts. The front end is called directly:
+    the converter around it would report its use over the network."""
+    served = _traceable(model)
     # Imported here, after labels.openvino: whoever imports openvino first decides whether it reports that.
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -140,7 +182,7 @@ def largest_difference(model: JointModel, graph: Path, *, longest: int, pad_id: 
     """The largest absolute difference of any score between the model and its saved graph, both computed in 32 bits: over
     rows of several lengths up to `longest`, with and without padding. The long ones are there for encoders that look at
     some layers only a part of the row, which a short row does not show."""
-    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compute = run_onnx(graph) if graph.name == ONNX_GRAPH else _run_openvino(graph)
     served = _Served(copy.deepcopy(model).float()).eval()
     vocab = int(model.encoder.config.vocab_size)  # type: ignore[union-attr, arg-type]
     draw = torch.Generator().manual_seed(0)
@@ -152,11 +194,22 @@ def largest_difference(model: JointModel, graph: Path, *, longest: int, pad_id: 
         ids[0, padded], mask[0, padded] = pad_id, 0
         with torch.inference_mode():
             expected = served(ids, mask)
-        found = compiled({INPUT_IDS: ids.numpy(), INPUT_MASK: mask.numpy()})
+        found = compute({INPUT_IDS: ids.numpy(), INPUT_MASK: mask.numpy()})
         for name, scores in zip(served.names, expected, strict=True):
             shown = np.ones(rows, dtype=bool) if name == EVENT_SCORES else mask.bool().numpy()
             worst = max(worst, float(np.abs(found[name] - scores.numpy())[shown].max()))
     return worst
+
+
+def _run_openvino(graph: Path) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    return core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})  # type: ignore[no-any-return]
+
+
+def _compare(model: JointModel, graph: Path, source: Path, window: int, pad_id: int) -> None:
+    difference = largest_difference(model, graph, longest=window + SPECIAL_PIECES, pad_id=pad_id)
+    if difference > TOLERANCE:
+        raise FolderError(f"{source}: {graph.name} differs from the model by {difference:.3f}, more than {TOLERANCE}")
+    logger.info("largest difference between %s and model: %.4f", graph.name, difference)
 
 
 def _write_checkpoint(model: JointModel, run: Path, target: Path) -> None:
