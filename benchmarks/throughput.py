@@ -4,6 +4,7 @@
 import argparse
 import itertools
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,16 +20,18 @@ from labels.errors import MarsadError
 from labels.folder import CHECKPOINT, ModelFolder
 from labels.sentences import split_sentences
 from labels.types import Document, Failure, Prediction, Span
-from serving.analyzer import Analyzer
-from serving.engine import Engine, Pieces, Precision, RowScores
+from serving.analyzer import Analyzer, Watch
+from serving.devices import Precision
+from serving.engine import Engine
 from serving.errors import EngineError
+from serving.scheduler import Pass
 
 ROUNDS = 7
 WARM_UP = 6  # documents
 LEAST, MOST = 10, 3000  # documents a round, however slow or fast the model
 LEAST_SWEPT = 60  # enough pieces to fill the largest budget
 BUDGETS = (512, 1024, 2048, 4096, 8192, 16384)
-STAGES = ("split", "encode", "forward", "decode")
+STAGES = ("split", "encode", "forward", "decode", "assemble")
 
 # What was read in one sentence: (document, start, end) to {(label, start, end)} and {type}.
 Reading = tuple[frozenset[tuple[str, int, int]], frozenset[str]]
@@ -45,24 +48,26 @@ class Arm(Protocol):
     def readings(self, answer: Any) -> Readings: ...
 
 
-class TimedEngine:
-    """An engine that adds up the seconds of its two stages."""
+class Stopwatch(Watch):
+    """Adds up the seconds of each stage over all threads, and what the passes of the graph held."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.folder = engine, engine.folder
-        self.seconds = {"encode": 0.0, "forward": 0.0}
+    def __init__(self) -> None:
+        self._adding = threading.Lock()
+        self.reset()
 
-    def encode(self, texts: Sequence[str]) -> list[Pieces]:
-        began = time.perf_counter()
-        pieces = self.engine.encode(texts)
-        self.seconds["encode"] += time.perf_counter() - began
-        return pieces
+    def reset(self) -> None:
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.pieces = self.places = 0
 
-    def forward(self, rows: Sequence[Sequence[int]]) -> list[RowScores]:
-        began = time.perf_counter()
-        scores = self.engine.forward(rows)
-        self.seconds["forward"] += time.perf_counter() - began
-        return scores
+    def stage(self, name: str, seconds: float) -> None:
+        with self._adding:
+            self.seconds[name] += seconds
+
+    def ran(self, done: Pass) -> None:
+        with self._adding:
+            self.seconds["forward"] += done.seconds
+            self.pieces += done.pieces
+            self.places += done.places
 
 
 class MarsadArm:
@@ -70,8 +75,9 @@ class MarsadArm:
 
     def __init__(self, engine: Engine, name: str) -> None:
         self.name = name
-        self.engine = TimedEngine(engine)
-        self.analyzer = Analyzer(self.engine)  # type: ignore[arg-type]
+        self.engine = engine
+        self.watch = Stopwatch()
+        self.analyzer = Analyzer(engine, watch=self.watch)
 
     def run(self, documents: Sequence[Document]) -> list[Prediction]:
         answers = self.analyzer.analyze(documents)
@@ -114,13 +120,15 @@ class TorchArm:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round had to read, the seconds each arm took, and what each made of it."""
+    """What one round had to read, the seconds each arm took, and what each made of it. `stages` are seconds of all threads,
+    `padding` the share of places that held nothing."""
 
     documents: int
     sentences: int
     pieces: int
     seconds: dict[str, float]
     stages: dict[str, dict[str, float]]
+    padding: dict[str, float]
     agree: dict[str, int]
 
 
@@ -150,25 +158,22 @@ def measure(
 
 
 def _round(arms: Sequence[Arm], documents: list[Document], counter: Engine, against: str | None) -> Round:
-    began = time.perf_counter()
-    spans = [split_sentences(document.text) for document in documents]
-    splitting = time.perf_counter() - began
-    texts = [span.of(document.text) for document, found in zip(documents, spans, strict=True) for span in found]
+    texts = [span.of(document.text) for document in documents for span in split_sentences(document.text)]
     pieces = sum(len(read.ids) for read in counter.encode(texts))
-    seconds, stages, readings = {}, {}, {}
+    seconds, stages, padding, readings = {}, {}, {}, {}
     for arm in arms:
         if isinstance(arm, MarsadArm):
-            arm.engine.seconds = dict.fromkeys(arm.engine.seconds, 0.0)
+            arm.watch.reset()
         seconds[arm.name], answer = _timed(arm, documents)
         readings[arm.name] = arm.readings(answer)
         if isinstance(arm, MarsadArm):
-            known = {"split": splitting, **arm.engine.seconds}
-            stages[arm.name] = known | {"decode": max(0.0, seconds[arm.name] - sum(known.values()))}
+            stages[arm.name] = dict(arm.watch.seconds)
+            padding[arm.name] = 1 - arm.watch.pieces / arm.watch.places
     agree = {}
     if against is not None:
         expected = readings[against]
         agree = {name: sum(found.get(key) == said for key, said in expected.items()) for name, found in readings.items()}
-    return Round(len(documents), len(texts), pieces, seconds, stages, agree)
+    return Round(len(documents), len(texts), pieces, seconds, stages, padding, agree)
 
 
 def _timed(arm: Arm, documents: Sequence[Document]) -> tuple[float, Any]:
@@ -186,8 +191,15 @@ def build_arms(folder: ModelFolder, threads: int | None) -> tuple[list[Arm], str
     arms: list[Arm] = [MarsadArm(engine, f"Marsad, {engine.precision}") for engine in engines]
     if not (folder.path / CHECKPOINT).is_dir():
         return arms, None
-    baseline = "torch f32, one sentence at a time"
-    arms.append(TorchArm(folder, baseline, batch_rows=1, threads=threads))
+    from benchmarks.onnx_arm import OnnxArm
+    from benchmarks.pipeline_arm import PipelineArm
+
+    baseline = "transformers pipelines, f32"
+    arms.append(PipelineArm(folder, baseline, batch_size=1, threads=threads))
+    arms.append(PipelineArm(folder, "transformers pipelines, f32, 32 together", batch_size=32, threads=threads))
+    arms.append(PipelineArm(folder, "transformers pipelines, bf16", batch_size=1, precision="bf16", threads=threads))
+    arms.append(OnnxArm(folder, "ONNX Runtime, f32", threads=threads))
+    arms.append(TorchArm(folder, "torch f32, one sentence at a time", batch_rows=1, threads=threads))
     arms.append(TorchArm(folder, "torch f32, 64 rows together", batch_rows=64, threads=threads))
     return arms, baseline
 
@@ -218,12 +230,12 @@ def speed_table(rounds: Sequence[Round], names: Sequence[str], baseline: str | N
 
 
 def stage_table(rounds: Sequence[Round]) -> str:
-    """Milliseconds for 1,000 pieces, and the share of the whole."""
+    """Milliseconds of one thread for 1,000 pieces, and the share of all threads' time."""
     rows = []
     for name in rounds[0].stages:
         for stage in STAGES:
             spent = [each.stages[name][stage] for each in rounds]
-            share = 100 * sum(spent) / sum(each.seconds[name] for each in rounds)
+            share = 100 * sum(spent) / sum(sum(each.stages[name].values()) for each in rounds)
             each_thousand = [1e6 * time_ / each.pieces for time_, each in zip(spent, rounds, strict=True)]
             rows.append([f"{name}: {stage}", Spread.of(each_thousand).show(2), f"{share:.0f} %"])
     return markdown_table(["stage", "ms for 1,000 pieces", "share"], rows)
@@ -255,14 +267,18 @@ def _report(given: argparse.Namespace) -> None:
     folder = ModelFolder.open(given.model)
     source = documents_of(given.documents, given.seed)
     arms, baseline = build_arms(folder, given.threads)
-    counter = arms[0].engine.engine  # type: ignore[attr-defined]
+    counter = arms[0].engine  # type: ignore[attr-defined]
     rounds = measure(arms, source, counter, seconds=given.seconds, rounds=given.rounds, against=baseline)
     click.echo("\n".join([f"## Throughput of {folder.id}", "", *machine_lines(machine), ""]))
     click.echo(f"{len(rounds)} rounds of {rounds[0].documents} documents; median (lowest to highest).\n")
     if baseline is None:
         click.echo(f"No baseline: {folder.path} has no {CHECKPOINT}/ to load torch weights from.\n")
     click.echo(speed_table(rounds, [arm.name for arm in arms], baseline) + "\n")
-    click.echo(stage_table(rounds))
+    click.echo(stage_table(rounds) + "\n")
+    for name in rounds[0].padding:
+        click.echo(
+            f"{name}: {100 * Spread.of([each.padding[name] for each in rounds]).median:.1f} % of what the graph read was padding."
+        )
     record: dict[str, Any] = {"model": folder.id, "machine": machine, "rounds": [asdict(each) for each in rounds]}
     if given.sweep:
         budgets = build_sweep(folder, given.threads, counter.precision)
