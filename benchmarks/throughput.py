@@ -276,9 +276,8 @@ def _report(given: argparse.Namespace) -> None:
     click.echo(speed_table(rounds, [arm.name for arm in arms], baseline) + "\n")
     click.echo(stage_table(rounds) + "\n")
     for name in rounds[0].padding:
-        click.echo(
-            f"{name}: {100 * Spread.of([each.padding[name] for each in rounds]).median:.1f} % of what the graph read was padding."
-        )
+        share = 100 * Spread.of([each.padding[name] for each in rounds]).median
+        click.echo(f"{name}: {share:.1f} % of what the graph read was padding.")
     record: dict[str, Any] = {"model": folder.id, "machine": machine, "rounds": [asdict(each) for each in rounds]}
     if given.sweep:
         budgets = build_sweep(folder, given.threads, counter.precision)
