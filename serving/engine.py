@@ -132,12 +132,12 @@ class Engine:
         ]
 
 
-def plan_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indexes of rows to run together, of like length: the longest of a batch times its rows stays within `budget`, a
-    row longer than that goes alone. plan_batches([8, 16, 8], 16) -> [1], [0, 2]."""
+def plan_batches(widths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indexes of rows to run together, all of one width: width times rows stays within `budget`, a row wider than that goes
+    alone. plan_batches([8, 16, 8], 16) -> [1], [0, 2]."""
     batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > budget:
+    for i in sorted(range(len(widths)), key=lambda i: -widths[i]):
+        if batch and (widths[batch[0]] != widths[i] or widths[i] * (len(batch) + 1) > budget):
             yield batch
             batch = []
         batch.append(i)

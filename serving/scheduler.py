@@ -1,8 +1,9 @@
 """Who is read next. The rows of all callers wait here, sorted by length, and run together in passes of the engine.
 
 A caller has a share, and the share that has been read the least leads the next pass: a request of one sentence waits for
-the passes that are running, not for the thousand sentences that came before it. A pass is filled up with rows as long as
-the leader's, whoever sent them, so that little is padded.
+the passes that are running, not for the thousand sentences that came before it. A pass is filled up with rows of the same
+padded width, whoever sent them: so little is padded, and a row is always computed in the same way. At another width, in
+bf16, one score in a thousand would come out another, and a client might get another answer on a busy day.
 """
 
 import logging
@@ -19,8 +20,6 @@ from serving.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
-# What a pass costs before its first piece, in pieces: shorter rows join one as long as padding them costs less.
-_PASS_COST = 128
 # Rows are shared out over idle streams only while each gets this many padded pieces.
 _LEAST_PASS = 256
 
@@ -211,24 +210,18 @@ class Scheduler:
         budget = min(self.engine.token_budget, max(_LEAST_PASS, -(-self._queue.places // self._idle)))
         room = max(1, budget // width)
         taken: list[_Row] = []
-        for narrower in sorted({each for share in shares for each in share.rows if each <= width}, reverse=True):
-            waiting = sum(len(share.rows.get(narrower, ())) for share in shares)
-            if narrower < width and (waiting > room - len(taken) or waiting * (width - narrower) > _PASS_COST):
-                continue
-            for share in shares:
-                taken += self._draw(share, narrower, room - len(taken), width)
-            if len(taken) == room:
-                break
+        for share in shares:
+            taken += self._draw(share, width, room - len(taken))
         return taken
 
-    def _draw(self, share: Share, width: int, most: int, paid: int) -> list[_Row]:
-        """Up to `most` rows of a width out of a share, which pays `paid` places for each."""
+    def _draw(self, share: Share, width: int, most: int) -> list[_Row]:
+        """Up to `most` rows of a width out of a share, which pays for them."""
         bucket = share.rows.get(width)
         if not bucket or most <= 0:
             return []
         drawn = [bucket.popleft() for _ in range(min(most, len(bucket)))]
         if not bucket:
             del share.rows[width]
-        share.read += paid * len(drawn)
+        share.read += width * len(drawn)
         self._queue.places -= width * len(drawn)
         return drawn
