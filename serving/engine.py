@@ -30,6 +30,7 @@ TOKEN_BUDGET = 2048
 # these widths (longer ones to a multiple of 16), and passes to one of these numbers of rows.
 _WIDTHS = (8, 16, 24, 32, 40, 48, 56, 64)
 _WIDE_STEP = 16
+_WARM_ROWS = (1, 2, 3, 4)
 _ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
@@ -102,6 +103,15 @@ class Engine:
     def places(self, pieces: int) -> int:
         """So many pieces and the special ones around them."""
         return pieces + len(self._before) + len(self._after)
+
+    def warm_up(self) -> None:
+        """Read nothing in each of the small shapes, so that the first short requests do not wait for their kernels. Takes
+        about a second of one core; what comes meanwhile goes between."""
+        longest = self.folder.manifest.window
+        widths = {self.width(pieces): pieces for pieces in range(1, longest + 1)}
+        for rows in _WARM_ROWS:
+            for pieces in widths.values():
+                self.run([[self.folder.manifest.pad_id] * pieces] * rows)
 
     def shape(self, rows: Sequence[Sequence[int]]) -> tuple[int, int]:
         """Height and width of the pass that reads them together."""
