@@ -37,6 +37,8 @@ train: .venv/ready  ## Fine-tune the shipped model again: make train DATA=folder
 bench: .venv/ready  ## Measure speed against baselines in the same run (benchmarks/RESULTS.md).
 	.venv/bin/python -m benchmarks.throughput --model $(MODEL)
 	.venv/bin/python -m benchmarks.server --model $(MODEL)
+	.venv/bin/python -m benchmarks.batch_independence --model $(MODEL)
+	.venv/bin/python -m benchmarks.overload --model $(MODEL)
 
 .venv/ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -54,7 +54,7 @@ def some_body(draw: random.Random, documents: Iterator[Document]) -> bytes:
     return json.dumps({"documents": [{"id": each.id, "text": each.text} for each in taken]}).encode()
 
 
-async def soak(
+async def soak(  # noqa: PLR0917
     port: int, process: psutil.Process, documents: Iterator[Document], rate: float, seconds: float, seed: int
 ) -> tuple[list[tuple[float, float]], Counter[str]]:
     """Megabytes at seconds since the start, and answers by status."""
@@ -98,16 +98,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     settled = [(at, size) for at, size in memory if at > SETTLING * 60 * given.minutes]
     click.echo("\n".join([f"## Soak of {folder.id}", "", *machine_lines(machine), ""]))
-    click.echo(
-        f"{seen.total():,} requests in {given.minutes:g} minutes: {', '.join(f'{k} {v:,}' for k, v in seen.most_common())}.\n"
-    )
+    answers = ", ".join(f"{status} {count:,}" for status, count in seen.most_common())
+    click.echo(f"{seen.total():,} requests in {given.minutes:g} minutes: {answers}.\n")
     marks = memory[:: max(1, len(memory) // 10)]
     click.echo(markdown_table(["minute", "MB, shared pages once"], [[f"{at / 60:.1f}", f"{size:,.0f}"] for at, size in marks]))
     if len(settled) > 2:
         slope = float(np.polyfit([at / 3600 for at, _ in settled], [size for _, size in settled], 1)[0])
-        click.echo(
-            f"\nAfter the first fifth: from {settled[0][1]:,.0f} to {settled[-1][1]:,.0f} MB, {slope:+,.0f} MB an hour by least squares."
-        )
+        first, last = settled[0][1], settled[-1][1]
+        click.echo(f"\nAfter the first fifth: from {first:,.0f} to {last:,.0f} MB, {slope:+,.0f} MB an hour by least squares.")
     return 0
 
 
