@@ -35,6 +35,8 @@ MAX_CHARACTERS = 1_000_000
 # another's.
 PORTION_CHARACTERS = 12_000
 _PORTION_DRAFTS = 256
+# Portions of one call under way for each stream: so many that passes are full, so few that their scores take some 20 MB.
+_AHEAD = 5
 
 Row = Document | Failure
 Answer = Prediction | Failure
@@ -71,7 +73,7 @@ class Analyzer:
         self._rules = replace(rules, thresholds={**rules.thresholds, **(thresholds or {})})
         self._scheduler = Scheduler(engine, watch=self._watch.ran)
         self._pool = ThreadPoolExecutor(max(2, engine.streams), thread_name_prefix="marsad-reader")
-        self._ahead = 2 * engine.streams + 1
+        self._ahead = _AHEAD * engine.streams
 
     @property
     def alive(self) -> bool:

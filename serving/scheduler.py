@@ -206,7 +206,8 @@ class Scheduler:
     def _fill(self) -> list[_Row]:
         shares = sorted(self._queue.shares, key=lambda share: share.read)
         self._queue.clock = shares[0].read
-        width = max(shares[0].rows)
+        # Of the leader's widths the one of which most rows wait: the others fill up meanwhile.
+        width = max(shares[0].rows, key=lambda each: sum(len(share.rows.get(each, ())) for share in shares) * each)
         budget = min(self.engine.token_budget, max(_LEAST_PASS, -(-self._queue.places // self._idle)))
         room = max(1, budget // width)
         taken: list[_Row] = []
