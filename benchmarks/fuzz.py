@@ -153,6 +153,7 @@ def client(port: int, seed: int, requests: int, found: Found, lock: threading.Lo
                 found.faults.append(
                     f"seed {seed}, request {number}: {broken}: {method} {path} {headers} {body[:200]!r}: {answer[:200]!r}"
                 )
+    connection.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from serving.graph import check_outputs
 
 # Padded pieces in one pass, `longest row * rows`. More gains nothing on a CPU and costs memory.
 TOKEN_BUDGET = 2048
-# OpenVINO prepares its kernels once for each shape it meets, in some 20 ms, and keeps them. So rows are padded to one of
+# OpenVINO prepares its kernels once for each shape it meets, in some 8 ms, and keeps them. So rows are padded to
 # a multiple of 8 places, and passes to one of these numbers of rows, which wastes 3 % of them on average.
 _PAD_TO = 8
 _ROWS = (*range(1, 17), *range(18, 33, 2), *range(36, 65, 4), *range(72, 129, 8), *range(144, 257, 16))
