@@ -24,6 +24,7 @@ from labels.windows import plan_windows
 from serving.assembly import Draft, SentenceReading, assemble
 from serving.engine import Engine, Pieces
 from serving.errors import INTERNAL_MESSAGE, Code
+from serving.portions import Part, portions
 from serving.scheduler import Cancelled, Pass, Scheduler, Share
 
 logger = logging.getLogger(__name__)
@@ -31,18 +32,12 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 MAX_CHARACTERS = 1_000_000
-# Characters of the sentences that are tokenized, and later decoded, in one go: so long may one call keep a thread from
-# another's.
-PORTION_CHARACTERS = 12_000
-_PORTION_DRAFTS = 256
 # Portions of one call under way for each stream: so many that passes are full, so few that their scores take some 20 MB.
 _AHEAD = 5
 
 Row = Document | Failure
 Answer = Prediction | Failure
 Pending = Future[list[SentenceReading]]
-# Sentences `[first, last)` of a draft.
-_Part = tuple[Draft, int, int]
 
 
 class Watch:
@@ -130,10 +125,10 @@ class Analyzer:
     def _steps(self, rows: Iterable[Row], share: Share) -> Iterator[Pending | Answer]:
         """What has to be done before it can go on, and answers, in order."""
         drafts: deque[Draft] = deque()
-        under_way: deque[tuple[list[_Part], Pending]] = deque()
-        portions = _portions(self._open(rows, drafts))
+        under_way: deque[tuple[list[Part], Pending]] = deque()
+        coming = portions(self._open(rows, drafts))
         while True:
-            while len(under_way) < self._ahead and (portion := next(portions, None)) is not None:
+            while len(under_way) < self._ahead and (portion := next(coming, None)) is not None:
                 under_way.append((portion, self._start(portion, share)))
             if not under_way:
                 break
@@ -170,7 +165,7 @@ class Analyzer:
             return Failure(document.id, Code.INVALID_TEXT, message)
         return None
 
-    def _start(self, portion: list[_Part], share: Share) -> Pending:
+    def _start(self, portion: list[Part], share: Share) -> Pending:
         """Tokenize on the pool, have the scheduler read, decode on the pool."""
         done: Pending = Future()
         if not portion:
@@ -218,7 +213,7 @@ class Analyzer:
         unknown = sum(end - start for start, end in (pieces.offsets[i] for i in pieces.unknown))
         return SentenceReading(read_sentence(scores, text, self._schema, self._rules), len(windows), unknown)
 
-    def _settle(self, portion: list[_Part], done: Pending, share: Share) -> Iterator[Pending]:
+    def _settle(self, portion: list[Part], done: Pending, share: Share) -> Iterator[Pending]:
         """Put what was read into the drafts. If it failed, read each document's part alone, so that only the one at fault
         has no answer."""
         try:
@@ -259,30 +254,6 @@ class Analyzer:
         began = time.perf_counter()
         yield
         self._watch.stage(stage, time.perf_counter() - began)
-
-
-def _portions(drafts: Iterable[Draft]) -> Iterator[list[_Part]]:
-    """All sentences in order, up to PORTION_CHARACTERS together, of at most _PORTION_DRAFTS documents; a longer sentence makes
-    a portion alone. Documents without sentences leave a portion empty."""
-    portion: list[_Part] = []
-    size = count = 0
-    for draft in drafts:
-        count += 1
-        first = 0
-        for number, span in enumerate(draft.sentences):
-            if size and size + span.end - span.start > PORTION_CHARACTERS:
-                if first < number:
-                    portion.append((draft, first, number))
-                yield portion
-                portion, size, count, first = [], 0, 1, number
-            size += span.end - span.start
-        if first < len(draft.sentences):
-            portion.append((draft, first, len(draft.sentences)))
-        if count == _PORTION_DRAFTS:
-            yield portion
-            portion, size, count = [], 0, 0
-    if count:
-        yield portion
 
 
 def _fault(document: Document) -> Failure:

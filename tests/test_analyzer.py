@@ -153,7 +153,7 @@ def test_ids_may_repeat_and_order_is_kept(analyzer):
 def test_many_documents_are_read_in_portions(analyzer, monkeypatch):
     documents = [Document(str(i), text) for i, text in enumerate(["داعش في الموصل", "", "غارة", "قال"] * 6)]
     whole = analyzer.analyze(documents)
-    monkeypatch.setattr("serving.analyzer.PORTION_CHARACTERS", 20)
+    monkeypatch.setattr("serving.portions.PORTION_CHARACTERS", 20)
     assert analyzer.analyze(documents) == whole
 
 

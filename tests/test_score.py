@@ -4,8 +4,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-import serving.analyzer
 import serving.batch.score
+import serving.portions
 from labels.types import Document, Failure
 from serving.analyzer import Analyzer
 from serving.batch.progress import Progress, describe
@@ -59,7 +59,7 @@ ROWS = [
 
 @pytest.mark.parametrize("characters", [1, 20, 12_000])
 def test_one_answer_a_row_in_order_and_all_is_counted(analyzer, monkeypatch, characters):
-    monkeypatch.setattr(serving.analyzer, "PORTION_CHARACTERS", characters)
+    monkeypatch.setattr(serving.portions, "PORTION_CHARACTERS", characters)
     monkeypatch.setattr(serving.batch.score, "_PROGRESS_SECONDS", 0)
     kept, told = Kept(), []
     summary = score_rows(ROWS, analyzer, kept, progress=lambda s: told.append(s.documents))
