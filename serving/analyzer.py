@@ -8,6 +8,7 @@ them under way at a time and no more, however many documents it has.
 
 import asyncio
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,8 +33,9 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 MAX_CHARACTERS = 1_000_000
-# Portions of one call under way for each stream: so many that passes are full, so few that their scores take some 20 MB.
-_AHEAD = 5
+# Portions under way at a time for each stream, of all calls together, but one for each call: so many that passes are full, so
+# few that the scores of what is half read take little memory.
+_AHEAD = 4
 
 Row = Document | Failure
 Answer = Prediction | Failure
@@ -68,7 +70,8 @@ class Analyzer:
         self._rules = replace(rules, thresholds={**rules.thresholds, **(thresholds or {})})
         self._scheduler = Scheduler(engine, watch=self._watch.ran)
         self._pool = ThreadPoolExecutor(max(2, engine.streams), thread_name_prefix="marsad-reader")
-        self._ahead = _AHEAD * engine.streams
+        self._calls = 0
+        self._counting = threading.Lock()
 
     @property
     def alive(self) -> bool:
@@ -88,39 +91,49 @@ class Analyzer:
     def stream(self, rows: Iterable[Row]) -> Iterator[Answer]:
         """The same for any number of documents, of which a few are held at a time: each answer comes as soon as it and all
         before it are there."""
-        share = Share()
-        try:
+        with self._call() as share:
             for step in self._steps(rows, share):
                 if isinstance(step, Future):
                     wait([step])
                 else:
                     yield step
-        finally:
-            self._scheduler.drop(share)
 
     async def analyze_soon(self, rows: Sequence[Row]) -> list[Answer]:
         """As `analyze`, for an event loop, which goes on meanwhile. Cancelled, it gives up what has not been read yet."""
-        share = Share()
         answers: list[Answer] = []
-        steps = self._steps(rows, share)
+        with self._call() as share:
+            steps = self._steps(rows, share)
 
-        def advance() -> Pending | None:
-            for step in steps:
-                if isinstance(step, Future):
-                    return step
-                answers.append(step)
-            return None
+            def advance() -> Pending | None:
+                for step in steps:
+                    if isinstance(step, Future):
+                        return step
+                    answers.append(step)
+                return None
 
-        try:
             while (pending := await self.run(advance)) is not None:
                 await asyncio.wait([asyncio.wrap_future(pending)])
-        finally:
-            self._scheduler.drop(share)
         return answers
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """`work` on one of the analyzer's threads, after what waits there."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    @contextmanager
+    def _call(self) -> Iterator[Share]:
+        share = Share()
+        with self._counting:
+            self._calls += 1
+        try:
+            yield share
+        finally:
+            with self._counting:
+                self._calls -= 1
+            self._scheduler.drop(share)
+
+    def _ahead(self) -> int:
+        """Portions that one call may have under way just now."""
+        return max(1, _AHEAD * self.engine.streams // max(1, self._calls))
 
     def _steps(self, rows: Iterable[Row], share: Share) -> Iterator[Pending | Answer]:
         """What has to be done before it can go on, and answers, in order."""
@@ -128,7 +141,7 @@ class Analyzer:
         under_way: deque[tuple[list[Part], Pending]] = deque()
         coming = portions(self._open(rows, drafts))
         while True:
-            while len(under_way) < self._ahead and (portion := next(coming, None)) is not None:
+            while len(under_way) < self._ahead() and (portion := next(coming, None)) is not None:
                 under_way.append((portion, self._start(portion, share)))
             if not under_way:
                 break

@@ -77,7 +77,6 @@ class CurrentModel:
         if isinstance(answer, Failure):
             analyzer.close()
             raise EngineError(f"{settings.model}: the model did not answer at warm-up: {answer.message}")
-        threading.Thread(target=engine.warm_up, name="marsad-warm-up", daemon=True).start()
         self._metrics.serve_model(folder.id, engine.precision)
         logger.info("%s is ready, in %s", folder.id, engine.precision)
         return analyzer

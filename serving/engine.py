@@ -26,11 +26,10 @@ from serving.graph import check_outputs
 
 # Padded pieces in one pass, `longest row * rows`. More gains nothing on a CPU and costs memory.
 TOKEN_BUDGET = 2048
-# OpenVINO prepares its kernels once for each shape it meets, in some 8 ms, and keeps them. So rows are padded to
-# a multiple of 8 places, and passes to one of these numbers of rows, which wastes 3 % of them on average.
+# OpenVINO prepares its kernels for each shape it meets. So that there are not too many, rows are padded to a multiple of 8
+# places, and passes to one of these numbers of rows, which wastes 3 % of them on average.
 _PAD_TO = 8
 _ROWS = (*range(1, 17), *range(18, 33, 2), *range(36, 65, 4), *range(72, 129, 8), *range(144, 257, 16))
-_WARM_ROWS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +101,6 @@ class Engine:
     def places(self, pieces: int) -> int:
         """So many pieces and the special ones around them."""
         return pieces + len(self._before) + len(self._after)
-
-    def warm_up(self) -> None:
-        """Read nothing in each of the small shapes, so that the first short requests do not wait for their kernels. Takes
-        about a second of one core; what comes meanwhile goes between."""
-        longest = self.folder.manifest.window
-        widths = {self.width(pieces): pieces for pieces in range(1, longest + 1)}
-        for rows in _WARM_ROWS:
-            for pieces in widths.values():
-                self.run([[self.folder.manifest.pad_id] * pieces] * rows)
 
     def shape(self, rows: Sequence[Sequence[int]]) -> tuple[int, int]:
         """Height and width of the pass that reads them together."""

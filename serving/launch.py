@@ -9,12 +9,14 @@ from typing import NoReturn
 
 import psutil
 
+# glibc keeps what many threads free, in a heap for each; what is as large as a pass goes back to the system at once.
+_ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "1048576"}
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def launch(host: str, port: int, environment: Mapping[str, str]) -> NoReturn:
     """Serve until a signal ends it; the exit code is BentoML's. `environment` is that of the workers."""
-    os.environ.update(environment)
+    os.environ.update(_ALLOCATOR | environment)
     # Imported here, after the environment is as it has to be: BentoML reads it when it is imported.
     from bentoml_cli.cli import cli
     from circus.sighandler import SysHandler
