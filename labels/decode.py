@@ -93,7 +93,8 @@ def decode_entities(  # noqa: PLR0917
     for rank, (first, last) in enumerate(runs):
         score = math.exp(sum([log_probs.item(i, path[i]) for i in range(first, last + 1)]) / (last + 1 - first))
         whole = grow_over_marks(Span(offsets[first][0], offsets[last][1]), text)
-        if rank + 1 < len(runs) and (following := offsets[runs[rank + 1][0]][0]) < whole.end:
+        # Of two names that begin in the pieces of one ligature neither is cut: they share a character, and one will go.
+        if rank + 1 < len(runs) and whole.start < (following := offsets[runs[rank + 1][0]][0]) < whole.end:
             whole = Span(whole.start, following)
         if borders is not None:
             whole = mend_start(whole, offsets[first], borders[first], text)

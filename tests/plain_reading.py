@@ -76,7 +76,7 @@ def decode_entities(scores, tags, offsets, text, temperature=1.0, borders=None, 
     for rank, tagged in enumerate(spans):
         score = float(np.exp(np.mean([log_probs[i, path[i]] for i in range(tagged.first, tagged.last + 1)])))
         end = grow(tagged.span.end, text)
-        if rank + 1 < len(spans):
+        if rank + 1 < len(spans) and spans[rank + 1].span.start > tagged.span.start:
             end = min(end, spans[rank + 1].span.start)
         whole = Span(tagged.span.start, end)
         if borders is not None:

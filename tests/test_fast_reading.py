@@ -145,12 +145,7 @@ def test_entities_are_the_same(cut, data):
         "borders": data.draw(st.none() | normal(len(offsets), 4)),
         "whole_words": data.draw(st.booleans()),
     }
-    try:
-        slow = plain.decode_entities(scores, TAGS, offsets, text, **options)
-    except ValueError:  # two names that begin in one ligature leave the first no characters
-        with pytest.raises(ValueError, match="a span needs"):
-            decode.decode_entities(scores, TAGS, offsets, text, **options)
-        return
+    slow = plain.decode_entities(scores, TAGS, offsets, text, **options)
     fast = decode.decode_entities(scores, TAGS, offsets, text, **options)
     assert [(each.label, each.span) for each in fast] == [(each.label, each.span) for each in slow]
     assert [each.score for each in fast] == pytest.approx([each.score for each in slow], abs=1e-6)
