@@ -48,7 +48,7 @@ class Asking:
         while not self._stop.is_set():
             try:
                 self.statuses.append(self.server.call("POST", "/analyze", DOCUMENT)[0])
-            except OSError as error:
+            except (OSError, http.client.HTTPException) as error:
                 self.failures.append(error)
 
     def __enter__(self) -> "Asking":
