@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def launch(host: str, port: int, environment: Mapping[str, str]) -> NoReturn:
     """Serve until a signal ends it; the exit code is BentoML's. `environment` is that of the workers."""
-    os.environ.update(_ALLOCATOR | environment)
+    os.environ.update(_ALLOCATOR | dict(environment))
     # Imported here, after the environment is as it has to be: BentoML reads it when it is imported.
     from bentoml_cli.cli import cli
     from circus.sighandler import SysHandler
