@@ -1,5 +1,6 @@
 """The arms that others' tools are measured by: they read the same documents as ours, and nearly the same in them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from training.model import load_joint
 from training.train_config import TrainConfig
 
 WINDOW = 60
+
+
+@pytest.fixture(autouse=True)
+def threads_as_they_were() -> Iterator[None]:
+    """An arm sets torch's threads for the whole process; tests of other files compare runs bit by bit."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
