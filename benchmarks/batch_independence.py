@@ -8,13 +8,12 @@ import argparse
 import itertools
 import random
 import sys
-from pathlib import Path
 
 import click
 
 from benchmarks.documents import documents_of
-from benchmarks.machine import describe_machine, machine_lines
-from labels.errors import MarsadError
+from benchmarks.machine import describe_machine
+from benchmarks.model_command import heading, model_parser, run
 from labels.folder import ModelFolder
 from labels.types import Failure, Prediction
 from serving.analyzer import Analyzer, Answer
@@ -37,36 +36,32 @@ def scores_of(answer: Prediction) -> list[float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 where no answer depends on its neighbours, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_independence", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
+    parser = model_parser("benchmarks.batch_independence", __doc__)
     parser.add_argument("--number", type=int, default=300, help="of documents (300)")
     parser.add_argument("--orders", type=int, default=5, help="in which all are read together (5)")
     parser.add_argument("--precision", choices=["auto", "f32", "bf16"], default="auto")
-    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
-    try:
-        analyzer = Analyzer(Engine(ModelFolder.open(given.model), precision=given.precision))
-        documents = list(itertools.islice(documents_of(given.documents, given.seed), given.number))
-        alone = [analyzer.analyze([document])[0] for document in documents]
-        draw = random.Random(given.seed)
-        other, furthest = 0, 0.0
-        for _ in range(given.orders):
-            order = draw.sample(range(len(documents)), len(documents))
-            for i, answer in zip(order, analyzer.analyze([documents[i] for i in order]), strict=True):
-                expected = alone[i]
-                if without_scores(answer) != without_scores(expected):
-                    other += 1
-                elif isinstance(answer, Prediction) and isinstance(expected, Prediction):
-                    pairs = zip(scores_of(answer), scores_of(expected), strict=True)
-                    furthest = max([furthest, *(abs(a - b) for a, b in pairs)])
-    except MarsadError as error:
-        click.echo(f"benchmarks.batch_independence: {error}", err=True)
-        return 2
+    return run("benchmarks.batch_independence", _report, given)
+
+
+def _report(given: argparse.Namespace) -> int:
+    """0 where no answer depends on its neighbours, else 1."""
+    analyzer = Analyzer(Engine(ModelFolder.open(given.model), precision=given.precision))
+    documents = list(itertools.islice(documents_of(given.documents, given.seed), given.number))
+    alone = [analyzer.analyze([document])[0] for document in documents]
+    draw = random.Random(given.seed)
+    other, furthest = 0, 0.0
+    for _ in range(given.orders):
+        order = draw.sample(range(len(documents)), len(documents))
+        for i, answer in zip(order, analyzer.analyze([documents[i] for i in order]), strict=True):
+            expected = alone[i]
+            if without_scores(answer) != without_scores(expected):
+                other += 1
+            elif isinstance(answer, Prediction) and isinstance(expected, Prediction):
+                pairs = zip(scores_of(answer), scores_of(expected), strict=True)
+                furthest = max([furthest, *(abs(a - b) for a, b in pairs)])
     engine = analyzer.engine
-    click.echo("\n".join([f"## Answers of {engine.folder.id} alone and together", ""]))
-    click.echo("\n".join([*machine_lines(describe_machine(), timed=False), ""]))
+    click.echo(heading(f"Answers of {engine.folder.id} alone and together", describe_machine(), timed=False))
     click.echo(
         f"{len(documents)} articles in {engine.precision}, alone and in {given.orders} orders together: {other} answers with "
         f"other types or spans; scores differ by {furthest:.1e} at most."

@@ -9,14 +9,13 @@ import random
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.machine import describe_machine
+from benchmarks.model_command import heading, model_parser, run
 from benchmarks.table import Spread, markdown_table
-from labels.errors import MarsadError
 from labels.folder import GRAPH, ModelFolder
 from labels.openvino import core
 from serving.engine import Engine
@@ -94,21 +93,20 @@ def pieces_a_second(engine: Engine, rows: list[list[int]], seconds: float) -> fl
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine_speed", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser = model_parser("benchmarks.engine_speed", __doc__, documents=False)
     parser.add_argument("--rounds", type=int, default=5, help="(5)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement (1)")
     parser.add_argument("--precision", choices=["auto", "f32", "bf16"], default="auto")
     given = parser.parse_args(arguments)
+    return run("benchmarks.engine_speed", _report, given)
+
+
+def _report(given: argparse.Namespace) -> int:
     machine = describe_machine()
-    try:
-        folder = ModelFolder.open(given.model)
-        engine = Engine(folder, precision=given.precision)
-        weights, attention = operations(core().read_model(folder.path / GRAPH))
-    except MarsadError as error:
-        click.echo(f"benchmarks.engine_speed: {error}", err=True)
-        return 2
-    draw = random.Random(1)
+    folder = ModelFolder.open(given.model)
+    engine = Engine(folder, precision=given.precision)
+    weights, attention = operations(core().read_model(folder.path / GRAPH))
+    draw = random.Random(given.seed)
     vocab = engine.tokenizer.get_vocab_size()
     table = []
     for length in LENGTHS:
@@ -122,8 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
             shares.append(100 * flops[-1] / matrix_rate(engine.precision, given.seconds))
         shape = f"{height} x {engine.width(pieces)}"
         table.append([shape, *(Spread.of(each).show() for each in (rates, flops, shares))])
-    click.echo("\n".join([f"## Engine of {folder.id}, {engine.precision}, {engine.streams} streams", ""]))
-    click.echo("\n".join([*machine_lines(machine), ""]))
+    click.echo(heading(f"Engine of {folder.id}, {engine.precision}, {engine.streams} streams", machine))
     click.echo(f"{1e-6 * weights:.2f} MFLOP a piece in products with weights; {given.rounds} rounds.\n")
     click.echo(markdown_table(["pass", "pieces/s", "model GFLOP/s", "% of the matrix rate"], table))
     return 0

@@ -22,9 +22,9 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.machine import describe_machine
+from benchmarks.model_command import heading, model_parser, run
 from benchmarks.running_server import ServerError, free_port, measure_memory, server, wait_until_ready
-from labels.errors import MarsadError
 from labels.folder import ModelFolder
 
 CLIENTS = 4
@@ -157,34 +157,32 @@ def client(port: int, seed: int, requests: int, found: Found, lock: threading.Lo
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser = model_parser("benchmarks.fuzz", __doc__, documents=False)
     parser.add_argument("--requests", type=int, default=100_000, help="(100,000)")
-    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
+    return run("benchmarks.fuzz", _report, given)
+
+
+def _report(given: argparse.Namespace) -> int:
     machine = describe_machine()
     found, lock, port = Found(), threading.Lock(), free_port()
-    try:
-        folder = ModelFolder.open(given.model)
-        with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), access_log="off") as process:
-            wait_until_ready(process, port, Path(home) / "server.log", 60)
-            before, began = measure_memory(process), time.perf_counter()
-            threads = [
-                threading.Thread(target=client, args=(port, CLIENTS * given.seed + i, given.requests // CLIENTS, found, lock))
-                for i in range(CLIENTS)
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            seconds, after = time.perf_counter() - began, measure_memory(process)
-            if process.poll() is not None:
-                raise ServerError(f"the server ended with code {process.returncode}")
-            traces = (Path(home) / "server.log").read_text(encoding="utf-8", errors="replace").count("Traceback")
-    except MarsadError as error:
-        click.echo(f"benchmarks.fuzz: {error}", err=True)
-        return 2
-    click.echo("\n".join([f"## Fuzz of {folder.id}", "", *machine_lines(machine), ""]))
+    folder = ModelFolder.open(given.model)
+    with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), access_log="off") as process:
+        wait_until_ready(process, port, Path(home) / "server.log", 60)
+        before, began = measure_memory(process), time.perf_counter()
+        threads = [
+            threading.Thread(target=client, args=(port, CLIENTS * given.seed + i, given.requests // CLIENTS, found, lock))
+            for i in range(CLIENTS)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        seconds, after = time.perf_counter() - began, measure_memory(process)
+        if process.poll() is not None:
+            raise ServerError(f"the server ended with code {process.returncode}")
+        traces = (Path(home) / "server.log").read_text(encoding="utf-8", errors="replace").count("Traceback")
+    click.echo(heading(f"Fuzz of {folder.id}", machine))
     counts = ", ".join(f"{status or 'none'}: {count:,}" for status, count in sorted(found.statuses.items()))
     click.echo(
         f"{sum(found.statuses.values()):,} requests in {seconds:,.0f} s, seed {given.seed}. Answers by status: {counts}."

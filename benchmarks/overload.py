@@ -21,10 +21,10 @@ import click
 import numpy as np
 
 from benchmarks.documents import documents_of
-from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.machine import describe_machine
+from benchmarks.model_command import heading, model_parser, run
 from benchmarks.running_server import free_port, measure_memory, server, wait_until_ready
 from benchmarks.table import markdown_table
-from labels.errors import MarsadError
 from labels.folder import ModelFolder
 
 ARTICLES = 24
@@ -118,29 +118,26 @@ async def measure(port: int, bodies: list[bytes], times: float, seconds: float) 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
+    parser = model_parser("benchmarks.overload", __doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of the flood (60)")
     parser.add_argument("--times", type=float, default=10, help="the peak rate (10)")
-    parser.add_argument("--seed", type=int, default=1, help="of the invented documents (1)")
     given = parser.parse_args(arguments)
+    return run("benchmarks.overload", _report, given)
+
+
+def _report(given: argparse.Namespace) -> int:
     machine = describe_machine()
-    try:
-        folder = ModelFolder.open(given.model)
-        documents = itertools.islice(documents_of(given.documents, given.seed), ARTICLES)
-        bodies = [json.dumps({"documents": [{"id": each.id, "text": each.text}]}).encode() for each in documents]
-        port = free_port()
-        with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), access_log="off") as process:
-            wait_until_ready(process, port, Path(home) / "server.log", 60)
-            before = measure_memory(process)
-            peak, seen, probes = asyncio.run(measure(port, bodies, given.times, given.seconds))
-            after = measure_memory(process)
-    except MarsadError as error:
-        click.echo(f"benchmarks.overload: {error}", err=True)
-        return 2
+    folder = ModelFolder.open(given.model)
+    documents = itertools.islice(documents_of(given.documents, given.seed), ARTICLES)
+    bodies = [json.dumps({"documents": [{"id": each.id, "text": each.text}]}).encode() for each in documents]
+    port = free_port()
+    with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), access_log="off") as process:
+        wait_until_ready(process, port, Path(home) / "server.log", 60)
+        before = measure_memory(process)
+        peak, seen, probes = asyncio.run(measure(port, bodies, given.times, given.seconds))
+        after = measure_memory(process)
     goodput = seen.statuses[200] / given.seconds
-    click.echo("\n".join([f"## Overload of {folder.id}", "", *machine_lines(machine), ""]))
+    click.echo(heading(f"Overload of {folder.id}", machine))
     click.echo(
         f"Peak with {CLIENTS} clients {peak:,.0f} articles/s. Offered {given.times:g} times that for {given.seconds:g} s:"
     )

@@ -21,7 +21,8 @@ import click
 import numpy as np
 
 from benchmarks.documents import documents_of
-from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.machine import describe_machine
+from benchmarks.model_command import heading, model_parser, run
 from benchmarks.running_server import (
     STOPPING,
     Call,
@@ -34,7 +35,6 @@ from benchmarks.running_server import (
     wait_until_ready,
 )
 from benchmarks.table import Spread, markdown_table, write_json
-from labels.errors import MarsadError
 from labels.folder import ModelFolder
 from labels.types import Document
 from serving.analyzer import Analyzer
@@ -177,21 +177,14 @@ def memory_table(ready: Memory, loaded: Memory) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
+    parser = model_parser("benchmarks.server", __doc__)
     parser.add_argument("--seconds", type=float, default=48, help=f"under load, at most {MOST_LOADED:.0f} (48)")
     parser.add_argument("--threads", type=int, help="of the server; all cores if not given")
-    parser.add_argument("--seed", type=int, default=1, help="of the invented documents (1)")
     parser.add_argument("--output", type=Path, help="JSON of all figures")
     given = parser.parse_args(arguments)
     if not 0 < given.seconds <= MOST_LOADED:
         parser.error(f"expected --seconds above 0 and at most {MOST_LOADED:.0f}")
-    try:
-        return _report(given)
-    except MarsadError as error:
-        click.echo(f"benchmarks.server: {error}", err=True)
-        return 2
+    return run("benchmarks.server", _report, given)
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -211,7 +204,7 @@ def _report(given: argparse.Namespace) -> int:
     in_process.append(measure_in_process(folder, documents, given.threads, IN_PROCESS))
     wrong = sum(each.wrong for each in loads)
     size = sum(len(document.text) for document in documents) / len(documents)
-    click.echo("\n".join([f"## Server with {folder.id}", "", *machine_lines(machine), ""]))
+    click.echo(heading(f"Server with {folder.id}", machine))
     click.echo(f"Ready {ready:.1f} s after the start. {len(documents)} articles of {size:,.0f} characters on average.\n")
     click.echo(memory_table(at_ready, after) + "\n")
     click.echo(f"In process, before and after: {in_process[0]:,.0f} and {in_process[1]:,.0f} articles/s.\n")

@@ -22,10 +22,10 @@ import numpy as np
 import psutil
 
 from benchmarks.documents import documents_of
-from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.machine import describe_machine
+from benchmarks.model_command import heading, model_parser, run
 from benchmarks.running_server import free_port, measure_memory, server, wait_until_ready
 from benchmarks.table import markdown_table
-from labels.errors import MarsadError
 from labels.folder import ModelFolder
 from labels.types import Document
 
@@ -79,25 +79,22 @@ async def soak(  # noqa: PLR0917
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
+    parser = model_parser("benchmarks.soak", __doc__)
     parser.add_argument("--minutes", type=float, default=30, help="(30)")
     parser.add_argument("--rate", type=float, default=10, help="requests a second (10)")
-    parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
+    return run("benchmarks.soak", _report, given)
+
+
+def _report(given: argparse.Namespace) -> int:
     machine, port = describe_machine(), free_port()
-    try:
-        folder = ModelFolder.open(given.model)
-        documents = documents_of(given.documents, given.seed)
-        with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), access_log="off") as process:
-            wait_until_ready(process, port, Path(home) / "server.log", 120)
-            memory, seen = asyncio.run(soak(port, process, documents, given.rate, 60 * given.minutes, given.seed))
-    except MarsadError as error:
-        click.echo(f"benchmarks.soak: {error}", err=True)
-        return 2
+    folder = ModelFolder.open(given.model)
+    documents = documents_of(given.documents, given.seed)
+    with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), access_log="off") as process:
+        wait_until_ready(process, port, Path(home) / "server.log", 120)
+        memory, seen = asyncio.run(soak(port, process, documents, given.rate, 60 * given.minutes, given.seed))
     settled = [(at, size) for at, size in memory if at > SETTLING * 60 * given.minutes]
-    click.echo("\n".join([f"## Soak of {folder.id}", "", *machine_lines(machine), ""]))
+    click.echo(heading(f"Soak of {folder.id}", machine))
     answers = ", ".join(f"{status} {count:,}" for status, count in seen.most_common())
     click.echo(f"{seen.total():,} requests in {given.minutes:g} minutes: {answers}.\n")
     marks = memory[:: max(1, len(memory) // 10)]

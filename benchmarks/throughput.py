@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import click
 
 from benchmarks.documents import documents_of
-from benchmarks.machine import describe_machine, machine_lines
+from benchmarks.machine import describe_machine
+from benchmarks.model_command import heading, model_parser, run
 from benchmarks.table import Spread, markdown_table, write_json
-from labels.errors import MarsadError
 from labels.folder import CHECKPOINT, ModelFolder
 from labels.sentences import split_sentences
 from labels.types import Document, Failure, Prediction, Span
@@ -242,34 +242,26 @@ def stage_table(rounds: Sequence[Round]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--documents", type=Path, help="JSONL of documents; invented ones if not given")
+    parser = model_parser("benchmarks.throughput", __doc__)
     parser.add_argument("--seconds", type=float, default=20, help="to measure in, over all rounds (20)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"at least 5 ({ROUNDS})")
     parser.add_argument("--threads", type=int, help="all cores if not given")
-    parser.add_argument("--seed", type=int, default=1, help="of the invented documents (1)")
     parser.add_argument("--sweep", action="store_true", help="token budgets as well, for as long again")
     parser.add_argument("--output", type=Path, help="JSON of all rounds")
     given = parser.parse_args(arguments)
     if given.rounds < 5 or given.seconds <= 0:
         parser.error("expected --rounds of 5 or more and --seconds above 0")
-    try:
-        _report(given)
-    except MarsadError as error:
-        click.echo(f"benchmarks.throughput: {error}", err=True)
-        return 2
-    return 0
+    return run("benchmarks.throughput", _report, given)
 
 
-def _report(given: argparse.Namespace) -> None:
+def _report(given: argparse.Namespace) -> int:
     machine = describe_machine()
     folder = ModelFolder.open(given.model)
     source = documents_of(given.documents, given.seed)
     arms, baseline = build_arms(folder, given.threads)
     counter = arms[0].engine  # type: ignore[attr-defined]
     rounds = measure(arms, source, counter, seconds=given.seconds, rounds=given.rounds, against=baseline)
-    click.echo("\n".join([f"## Throughput of {folder.id}", "", *machine_lines(machine), ""]))
+    click.echo(heading(f"Throughput of {folder.id}", machine))
     click.echo(f"{len(rounds)} rounds of {rounds[0].documents} documents; median (lowest to highest).\n")
     if baseline is None:
         click.echo(f"No baseline: {folder.path} has no {CHECKPOINT}/ to load torch weights from.\n")
@@ -287,6 +279,7 @@ def _report(given: argparse.Namespace) -> None:
         record["sweep"] = [asdict(each) for each in swept]
     if given.output is not None:
         write_json(given.output, record)
+    return 0
 
 
 if __name__ == "__main__":

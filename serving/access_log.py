@@ -43,7 +43,7 @@ class Entry:
 entry_of_request: ContextVar[Entry] = ContextVar("entry_of_request")
 
 
-def set_up() -> None:
+def set_up_logs() -> None:
     """Lines of this log as they are, those of the program with time and level; BentoML sets up no logger but its own."""
     for each, form in ((logger, "%(message)s"), (logging.getLogger("serving"), "%(asctime)s [%(levelname)s] %(message)s")):
         handler = logging.StreamHandler(sys.stderr)

@@ -98,7 +98,7 @@ class Analyzer:
                 else:
                     yield step
 
-    async def analyze_soon(self, rows: Sequence[Row]) -> list[Answer]:
+    async def analyze_async(self, rows: Sequence[Row]) -> list[Answer]:
         """As `analyze`, for an event loop, which goes on meanwhile. Cancelled, it gives up what has not been read yet."""
         answers: list[Answer] = []
         with self._call() as share:

@@ -27,7 +27,7 @@ from serving.graph import check_outputs
 # Padded pieces in one pass, `longest row * rows`. More gains nothing on a CPU and costs memory.
 TOKEN_BUDGET = 2048
 # OpenVINO prepares its kernels for each shape it meets. So that there are not too many, rows are padded to a multiple of 8
-# places, and passes to one of these numbers of rows, which wastes 3 % of them on average.
+# places, and passes to one of these numbers of rows, at most an eighth of them empty.
 _PAD_TO = 8
 _ROWS = (*range(1, 17), *range(18, 33, 2), *range(36, 65, 4), *range(72, 129, 8), *range(144, 257, 16))
 

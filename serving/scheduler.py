@@ -3,7 +3,7 @@
 A caller has a share, and the share that has been read the least leads the next pass: a request of one sentence waits for
 the passes that are running, not for the thousand sentences that came before it. A pass is filled up with rows of the same
 padded width, whoever sent them: so little is padded, and a row is always computed in the same way. At another width, in
-bf16, one score in a thousand would come out another, and a client might get another answer on a busy day.
+bf16, a score would now and then come out another, and a client might get another answer on a busy day.
 """
 
 import logging

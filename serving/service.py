@@ -24,7 +24,7 @@ from starlette.routing import Route
 from labels.records import failure_record, prediction_record
 from labels.schema import EntityLabel, EventType, Role
 from labels.types import Document, Failure, Prediction
-from serving.access_log import entry_of_request, set_up
+from serving.access_log import entry_of_request, set_up_logs
 from serving.analyzer import Answer
 from serving.current_model import CurrentModel
 from serving.door import ANALYZE, DOCUMENTS, Door
@@ -58,8 +58,8 @@ def _read_settings() -> Settings:
 
 
 def _tracing(environment: Mapping[str, str]) -> dict[str, str]:
-    """BentoML makes spans for every request and throws them away where no exporter is configured, which takes half of the time
-    of sending one away. It is configured by this file and no other way."""
+    """BentoML makes spans for every request and throws them away where no exporter is configured, which takes most of
+    the time of sending one away. It is configured by this file and no other way."""
     return {} if "BENTOML_CONFIG" in environment else {"excluded_urls": ".*"}
 
 
@@ -108,7 +108,7 @@ class Marsad:
         """Ready once this returns: the model is loaded and has answered."""
         self.settings = _read_settings()
         warn_of_unknown(os.environ)
-        set_up()
+        set_up_logs()
         self.model = CurrentModel(self.settings, _metrics())
         self._tasks: set[asyncio.Task[bool]] = set()
         with suppress(RuntimeError):  # no event loop: not in a server
@@ -120,7 +120,7 @@ class Marsad:
         """Names and event types of each document; one result a document, in order."""
         with self.model.in_use() as analyzer:
             rows = await analyzer.run(lambda: parse_documents(documents))
-            answers = await analyzer.analyze_soon(rows)
+            answers = await analyzer.analyze_async(rows)
             body = await analyzer.run(lambda: _render(answers))
         entry = entry_of_request.get()
         entry.characters = sum(len(row.text) for row in rows if isinstance(row, Document))

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks import batch_independence, fuzz
+from benchmarks import batch_independence, engine_speed, fuzz, overload, soak
 from benchmarks.engine_speed import operations
 from benchmarks.overload import Seen, table
 from labels.openvino import ov
@@ -23,6 +23,12 @@ def test_what_nobody_should_send_is_answered(model, capsys):
     told = capsys.readouterr().out
     assert "600 requests" in told
     assert "Tracebacks in the log: 0. Answers that break a rule: 0" in told
+
+
+@pytest.mark.parametrize("command", [fuzz, batch_independence, engine_speed, overload, soak])
+def test_a_model_that_is_not_there_is_named(command, tmp_path, capsys):
+    assert command.main(["--model", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"{command.__name__}: {tmp_path}")
 
 
 @pytest.mark.parametrize(
