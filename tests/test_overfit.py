@@ -41,12 +41,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         window=60,
         overlap=10,
     )
-    # Training a tokenizer breaks ties as it likes, and one in many leaves the six sentences half learnt: then another seed.
-    for seed in (1, 2, 3):
-        result = train(dataclasses.replace(config, seed=seed), root)
-        parts = (result.dev.entities, result.dev.events, result.dev.triggers, result.dev.roles)
-        if all(part["micro"].f1.value == 1.0 for part in parts):
-            break
+    result = train(config, root)
+    parts = (result.dev.entities, result.dev.events, result.dev.triggers, result.dev.roles)
     assert [part["micro"].f1.value for part in parts] == [1.0] * 4
     assert not result.alignment.faults
     return root / "run"

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertModel
 
 from labels.inline import parse_inline
 from labels.records import annotation_record
 from labels.schema import LabelSchema, load_schema
 from labels.types import Annotation
-from training.tokenizer import save_tokenizer, train_tokenizer
+from training.tokenizer import SPECIAL_PIECES, save_tokenizer, train_tokenizer
 
 INLINE = (
     "شن [a1 سلاح الجو العراقي] {airstrike agents=a1 targets=a2 locations=l1|غارات جوية} على مواقع ل[a2 داعش] في [l1 الموصل].",
@@ -33,10 +34,25 @@ def write_gold(path: Path, annotations: list[Annotation]) -> Path:
     return path
 
 
+def tiny_tokenizer() -> Tokenizer:
+    """The same at every call, as one that is trained is not: the trainer breaks ties by chance. Words of up to six letters
+    are a piece, longer ones are spelt."""
+    texts = [a.text for a in gold()]
+    tokenizer = train_tokenizer(texts, vocab_size=400, min_frequency=1)
+    words = {
+        word for text in texts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+    }
+    letters = {letter for word in words for letter in word}
+    pieces = [*SPECIAL_PIECES, *sorted(letters | {f"##{letter}" for letter in letters} | {w for w in words if len(w) <= 6})]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    tokenizer.model = models.WordPiece(vocab=vocabulary, unk_token="[UNK]", max_input_chars_per_word=64)
+    return tokenizer
+
+
 def tiny_encoder(folder: Path, *, positions: int = 64) -> Path:
     """A BERT of hidden width 32 that `AutoModel` and `AutoTokenizer` load from `folder`."""
     torch.manual_seed(7)
-    tokenizer = train_tokenizer([a.text for a in gold()] * 3, vocab_size=400, min_frequency=1)
+    tokenizer = tiny_tokenizer()
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=32,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
@@ -87,6 +88,12 @@ class JointTrainer(Trainer):
         )
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Of epochs that are equal on dev the later one is kept: the same answers, and surer of them."""
+        if metrics["eval_score"] == self.state.best_metric:
+            self.state.best_metric = float(np.nextafter(metrics["eval_score"], -1.0))
+        return super()._determine_best_metric(metrics, trial)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:  # noqa: ARG002
         folder = Path(output_dir or str(self.args.output_dir))
