@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -74,6 +74,11 @@ class Analyzer:
         self._counting = threading.Lock()
 
     @property
+    def thresholds(self) -> Mapping[str, float]:
+        """That of each event type: the folder's, or what was set in its place."""
+        return self._rules.thresholds
+
+    @property
     def alive(self) -> bool:
         """Whether what comes will be answered."""
         return self._scheduler.alive
@@ -88,7 +93,7 @@ class Analyzer:
         and does its neighbours no harm; nothing is raised for one. A Failure among the rows is its own answer."""
         return list(self.stream(rows))
 
-    def stream(self, rows: Iterable[Row]) -> Iterator[Answer]:
+    def stream(self, rows: Iterable[Row]) -> Generator[Answer, None, None]:
         """The same for any number of documents, of which a few are held at a time: each answer comes as soon as it and all
         before it are there."""
         with self._call() as share:

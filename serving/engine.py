@@ -64,6 +64,7 @@ class Engine:
         # A CPU computes most on a stream for each core, a GPU on one.
         self.streams = 1 if device == "cuda" else threads or _cores()
         self._graph = load_graph(folder, device=device, threads=threads, precision=precision, streams=self.streams)
+        self.device = device
         self.precision = self._graph.precision
         self._outputs = check_outputs(folder, self._graph.outputs)
         self._turns = [threading.Lock() for _ in range(self.streams)]

@@ -12,6 +12,8 @@ class Code(StrEnum):
     INVALID_TEXT = "invalid_text"  # text that is not Unicode text
     TEXT_TOO_LONG = "text_too_long"
     UNREADABLE = "unreadable"  # a line or a file that does not yield a document
+    DUPLICATE_ID = "duplicate_id"  # files: an id that an earlier row has
+    MISSING_ID = "missing_id"  # files, where ids are required
     INTERNAL = "internal"
     INVALID_REQUEST = "invalid_request"
     TOO_MANY_DOCUMENTS = "too_many_documents"
@@ -52,7 +54,11 @@ class SettingsError(MarsadError):
 
 
 class FileError(MarsadError):
-    """An input that cannot be opened, or an output that must not or cannot be written."""
+    """An input that cannot be opened, or an output that must not be written."""
+
+
+class WriteError(MarsadError):
+    """An output that could not be written: what was finished before is kept, and the run can go on from there."""
 
 
 def code_of_status(status: int) -> Code:

@@ -4,26 +4,27 @@ import sys
 import time
 from typing import TextIO
 
-from serving.batch.readers import Source
-from serving.batch.score import Summary
+from serving.batch.summary import Summary
 
 _EVERY_TERMINAL, _EVERY_LOG = 0.2, 30.0  # seconds
 
 
 class Progress:
-    """Called after each chunk."""
+    """Called after each document with what was done before this go, what this go has done, and the share of the input read."""
 
-    def __init__(self, source: Source, stream: TextIO | None = None) -> None:
-        self._source = source
+    def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._terminal = self._stream.isatty()
         self._told = time.monotonic()
+        self._first: float | None = None
 
-    def __call__(self, summary: Summary) -> None:
+    def __call__(self, before: Summary, here: Summary, share: float | None) -> None:
+        if self._first is None:
+            self._first = share
         now = time.monotonic()
         if now - self._told >= (_EVERY_TERMINAL if self._terminal else _EVERY_LOG):
             self._told = now
-            self._write(describe(summary, self._source.share))
+            self._write(describe(before, here, share, self._first))
 
     def _write(self, line: str) -> None:
         self._stream.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
@@ -34,15 +35,17 @@ class Progress:
             self._write("")
 
 
-def describe(summary: Summary, share: float | None = None) -> str:
-    """1,200 documents, 85 a second, 40 % read, 0:21 left"""
-    speed = summary.documents / summary.seconds if summary.seconds else 0.0
-    parts = [f"{summary.documents:,} documents", f"{speed:,.0f} a second"]
+def describe(before: Summary, here: Summary, share: float | None = None, first: float | None = None) -> str:
+    """1,200 documents, 85 a second, 40 % read, 0:21 left. The speed is that of this go, which began at the share `first`."""
+    speed = here.documents / here.seconds if here.seconds else 0.0
+    parts = [f"{before.documents + here.documents:,} documents", f"{speed:,.0f} a second"]
     if share is not None:
         parts.append(f"{100 * share:.0f} % read")
-    if share and share < 1:
-        minutes, seconds = divmod(round(summary.seconds * (1 - share) / share), 60)
-        parts.append(f"{minutes}:{seconds:02} left")
-    if errors := sum(summary.errors.values()):
+        gained = share - (first or 0.0)
+        if gained > 0 and share < 1:
+            minutes, seconds = divmod(round(here.seconds * (1 - share) / gained), 60)
+            hours, minutes = divmod(minutes, 60)
+            parts.append(f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left")
+    if errors := before.failed + here.failed:
         parts.append(f"{errors:,} errors")
     return ", ".join(parts)

@@ -1,294 +1,214 @@
-"""Files of documents, read one by one in bounded memory.
-
-What a row holds amiss is not raised but yielded as a Failure in its place, with file, line and field, so that the output
-tells of it. Only a file that cannot be opened, or that lacks the text column, ends a run, and it does so at the start.
-"""
+"""One reader for each form of input. A reader yields a Row for each row of its file, in order and in bounded memory; what a
+row holds amiss becomes a Failure in its place. Only what makes the whole file unusable is raised."""
 
 import csv
-import glob
-import gzip
-import io
 import json
-import lzma
 import sys
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
-from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labels.types import Document, Failure
-from serving.errors import Code, FileError
+from labels.types import Document
+from serving.batch.columns import Columns, has_surrogates, unreadable
+from serving.batch.inputs import InputFile
+from serving.batch.packing import MAX_LINE_BYTES, bounded_lines, unpack
+from serving.batch.rows import Row
+from serving.errors import FileError
 from serving.wire import shorten
 
-InputFormat = Literal["jsonl", "csv", "parquet", "txt"]
-Row = Document | Failure
-
-_SUFFIXES: dict[str, InputFormat] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".parquet": "parquet",
-    ".txt": "txt",
-}
-_PACKED = {".gz", ".xz"}
-_BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
 _BATCH_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What the fields of a document are called in the files. Only that of the text must be there."""
+class Reading:
+    """How a file is read. `told` is given the share of the file that has been read, 0 to 1."""
 
-    id: str = "id"
-    text: str = "text"
-    published: str = "published"
-    source: str = "source"
-
-
-@dataclass(frozen=True)
-class _File:
-    """`name` begins the ids that are made up for its documents, and is the id of a text file."""
-
-    path: Path
-    format: InputFormat
-    name: str
-
-
-class Source:
-    """The documents of some files, in the order of the files and of their rows. Iterate once.
-
-    `generated` counts the documents that came without an id and were given FILE:LINE.
-    """
-
-    def __init__(
-        self,
-        paths: Sequence[str | Path],
-        *,
-        input_format: InputFormat | None = None,
-        columns: Columns | None = None,
-        delimiter: str | None = None,
-    ) -> None:
-        """`paths` are files, folders (their .txt files are taken, at any depth) or patterns with `*`. FileError if one
-        cannot be used."""
-        self.columns = columns or Columns()
-        self.delimiter = delimiter
-        self.generated = 0
-        self.files = [file for path in paths for file in _expand(path, input_format)]
-        self._share = 0.0
-        self._finished = 0
-        for file in self.files:
-            self._check(file)
+    file: InputFile
+    columns: Columns
+    delimiter: str | None = None
+    told: Callable[[float], None] = lambda _: None
 
     @property
-    def share(self) -> float:
-        """How much of the input has been read, 0 to 1, each file counting alike."""
-        return min(1.0, (self._finished + self._share) / max(1, len(self.files)))
-
-    def __iter__(self) -> Iterator[Row]:
-        readers = {"jsonl": self._read_jsonl, "csv": self._read_csv, "parquet": self._read_parquet, "txt": self._read_text}
-        for file in self.files:
-            try:
-                yield from readers[file.format](file)
-            except _BROKEN as error:
-                yield _unreadable(None, f"{file.path}: cannot be read further: {error}")
-            self._finished += 1
-            self._share = 0.0
-
-    def _check(self, file: _File) -> None:
-        """Find out before the work begins what would end it."""
-        try:
-            if file.format == "parquet":
-                with pq.ParquetFile(file.path) as table:
-                    self._check_columns(file, table.schema_arrow.names)
-            elif file.format == "csv":
-                with self._lines(file) as lines:
-                    self._check_columns(file, next(self._rows(file, lines), []))
-            else:
-                file.path.open("rb").close()
-        except csv.Error as error:
-            raise FileError(f"{file.path}: the first line is no CSV header: {error}") from error
-        except _BROKEN as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise FileError(f"{file.path}: cannot be read: {reason}") from error
-
-    def _check_columns(self, file: _File, names: Sequence[str]) -> None:
-        if self.columns.text not in names:
-            found = ", ".join(names) or "none"
-            raise FileError(
-                f"{file.path}: no column {self.columns.text!r}; found {found}; name the right one with --text-column"
-            )
-
-    def _read_jsonl(self, file: _File) -> Iterator[Row]:
-        with self._lines(file) as lines:
-            for number, raw in enumerate(lines, 1):
-                where = f"{file.path}:{number}"
-                try:
-                    line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                    values = json.loads(line) if line.strip() else None
-                except UnicodeDecodeError as error:
-                    yield _unreadable(f"{file.name}:{number}", f"{where}: not UTF-8: {error.reason} at byte {error.start}")
-                    continue
-                except (ValueError, RecursionError) as error:
-                    reason = (
-                        f"{error.msg} at column {error.colno}"
-                        if isinstance(error, json.JSONDecodeError)
-                        else "too deep or long"
-                    )
-                    yield _unreadable(f"{file.name}:{number}", f"{where}: not JSON: {reason}")
-                    continue
-                if isinstance(values, dict):
-                    yield self._document(values, where, f"{file.name}:{number}")
-                elif line.strip():
-                    yield _unreadable(f"{file.name}:{number}", f"{where}: expected a JSON object, found {shorten(values)}")
-
-    def _read_csv(self, file: _File) -> Iterator[Row]:
-        with self._lines(file) as lines:
-            rows = self._rows(file, lines)
-            header: list[str] = next(rows, [])
-            while True:
-                number = rows.line_num + 1
-                where, name = f"{file.path}:{number}", f"{file.name}:{number}"
-                try:
-                    row = next(rows)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield _unreadable(name, f"{where}: not CSV: {error}")
-                    continue
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    yield _unreadable(name, f"{where}: expected {len(header)} fields, found {len(row)}")
-                elif bad := [key for key, value in zip(header, row, strict=True) if _has_surrogates(value)]:
-                    yield _unreadable(name, f"{where}: field {bad[0]!r}: not UTF-8")
-                else:
-                    values = dict(zip(header, row, strict=True))
-                    absent = {key for key, value in values.items() if not value and key != self.columns.text}
-                    yield self._document({key: values[key] for key in values if key not in absent}, where, name)
-
-    def _read_parquet(self, file: _File) -> Iterator[Row]:
-        with pq.ParquetFile(file.path) as table:
-            total = table.metadata.num_rows
-            wanted = [name for name in vars(self.columns).values() if name in table.schema_arrow.names]
-            number = 0
-            for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-                for i in range(batch.num_rows):
-                    number += 1
-                    where, name = f"{file.path}:{number}", f"{file.name}:{number}"
-                    try:
-                        values = {key: _plain(batch.column(key)[i].as_py()) for key in wanted}
-                    except UnicodeDecodeError as error:
-                        yield _unreadable(name, f"{where}: not UTF-8: {error.reason} at byte {error.start}")
-                        continue
-                    yield self._document(values, where, name)
-                self._share = number / max(1, total)
-
-    def _read_text(self, file: _File) -> Iterator[Row]:
-        try:
-            yield Document(file.name, file.path.read_bytes().decode("utf-8-sig"))
-        except UnicodeDecodeError as error:
-            yield _unreadable(file.name, f"{file.path}: not UTF-8: {error.reason} at byte {error.start}")
-        except OSError as error:
-            yield _unreadable(file.name, f"{file.path}: cannot be read: {error.strerror}")
-
-    def _document(self, values: Mapping[str, Any], where: str, made_up: str) -> Row:
-        """A document from named values. A whole number is taken as an id, as tables have them."""
-        identity = values.get(self.columns.id)
-        if type(identity) is int:
-            identity = str(identity)
-        if identity is None or identity == "":
-            self.generated += 1
-            identity = made_up
-        if not isinstance(identity, str) or _has_surrogates(identity):
-            return _invalid(made_up, where, self.columns.id, "a string", identity)
-        text = values.get(self.columns.text)
-        if not isinstance(text, str):
-            return _invalid(identity, where, self.columns.text, "a string", text)
-        others = {"published": values.get(self.columns.published), "source": values.get(self.columns.source)}
-        for name, value in others.items():
-            if value is not None and not isinstance(value, str):
-                return _invalid(identity, where, getattr(self.columns, name), "a string or null", value)
-        return Document(identity, text, **others)
+    def shown(self) -> str:
+        return self.file.name if self.file.is_stdin else str(self.file.path)
 
     @contextmanager
-    def _lines(self, file: _File) -> Iterator[Iterator[bytes]]:
+    def lines(self) -> Iterator[Iterator[bytes]]:
         """The lines of a file that may be packed, with their ends."""
-        with file.path.open("rb") as raw:
-            size = max(1, file.path.stat().st_size)
-            unpacked = _unpack(raw, file.path)
+        if self.file.is_stdin:
+            yield bounded_lines(sys.stdin.buffer)  # type: ignore[arg-type]
+            return
+        with self.file.path.open("rb") as raw:
+            size = max(1, self.file.path.stat().st_size)
+            unpacked = unpack(raw, self.file.path)
 
             def lines() -> Iterator[bytes]:
-                for line in unpacked:
-                    self._share = raw.tell() / size
+                for line in bounded_lines(unpacked):
+                    self.told(min(1.0, raw.tell() / size))
                     yield line
 
             yield lines()
 
-    def _rows(self, file: _File, lines: Iterable[bytes]) -> Any:
-        csv.field_size_limit(sys.maxsize)
-        delimiter = self.delimiter or ("\t" if ".tsv" in file.path.suffixes else ",")
+    def row(self, values: dict[str, Any], number: int, raw: bytes | dict[str, Any]) -> Row:
+        document = self.columns.document(values, f"{self.shown}:{number}", f"{self.file.name}:{number}")
+        generated = values.get(self.columns.id) in (None, "")
+        return Row(document, self.shown, number, None if isinstance(document, Document) else raw, generated)
+
+    def bad(self, number: int, reason: str, raw: bytes | dict[str, Any]) -> Row:
+        failure = unreadable(f"{self.file.name}:{number}", f"{self.shown}:{number}: {reason}")
+        return Row(failure, self.shown, number, raw)
+
+
+def read_jsonl(reading: Reading) -> Iterator[Row]:
+    """An object a line; blank lines are passed over."""
+    with reading.lines() as lines:
+        for number, raw in enumerate(lines, 1):
+            if len(raw) > MAX_LINE_BYTES:
+                yield reading.bad(number, f"a line of more than {MAX_LINE_BYTES} bytes", raw)
+                continue
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                values = json.loads(line) if line.strip() else None
+            except UnicodeDecodeError as error:
+                yield reading.bad(number, f"not UTF-8: {error.reason} at byte {error.start}", raw)
+                continue
+            except (ValueError, RecursionError) as error:
+                known = isinstance(error, json.JSONDecodeError)
+                reason = f"{error.msg} at column {error.colno}" if known else "too deep or long"  # type: ignore[union-attr]
+                yield reading.bad(number, f"not JSON: {reason}", raw)
+                continue
+            if isinstance(values, dict):
+                yield reading.row(values, number, raw)
+            elif line.strip():
+                yield reading.bad(number, f"expected a JSON object, found {shorten(values)}", raw)
+
+
+def read_table(reading: Reading) -> Iterator[Row]:
+    """A row under a header, in CSV or TSV. An empty cell is an absent value, but an empty text is a text."""
+    with reading.lines() as lines:
+        rows, taken = _table(reading, lines)
+        header = _header(reading, rows)
+        text = reading.columns.text
+        while True:
+            number = rows.line_num + 1
+            taken.clear()
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                lines_lost = f" (lines {number} to {rows.line_num})" if rows.line_num > number else ""
+                yield reading.bad(number, f"not CSV: {error}{lines_lost}", b"".join(taken))
+                continue
+            if not row:
+                continue
+            raw = b"".join(taken)
+            if len(row) != len(header):
+                yield reading.bad(number, f"expected {len(header)} fields, found {len(row)}", raw)
+            elif bad := [key for key, value in zip(header, row, strict=True) if has_surrogates(value)]:
+                yield reading.bad(number, f"field {bad[0]!r}: not UTF-8", raw)
+            else:
+                values = {key: value for key, value in zip(header, row, strict=True) if value or key == text}
+                yield reading.row(values, number, raw)
+
+
+def check_table(reading: Reading) -> None:
+    """FileError if the first line is no header or lacks the text column."""
+    with reading.lines() as lines:
+        _header(reading, _table(reading, lines)[0])
+
+
+def read_parquet(reading: Reading) -> Iterator[Row]:
+    """A row a document; only the columns asked for are read."""
+    with pq.ParquetFile(reading.file.path) as table:
+        total = max(1, table.metadata.num_rows)
+        columns = reading.columns
+        names = (columns.id, columns.text, columns.published, columns.source)
+        wanted = [name for name in dict.fromkeys(names) if name in table.schema_arrow.names]
+        number = 0
+        for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
+            for i in range(batch.num_rows):
+                number += 1
+                try:
+                    values = {key: batch.column(key)[i].as_py() for key in wanted}
+                except UnicodeDecodeError as error:
+                    yield reading.bad(number, f"not UTF-8: {error.reason} at byte {error.start}", {})
+                    continue
+                yield reading.row(values, number, values)
+            reading.told(number / total)
+
+
+def check_parquet(reading: Reading) -> None:
+    """FileError if a column is absent or of a type that no row could be read from."""
+    with pq.ParquetFile(reading.file.path) as table:
+        schema = table.schema_arrow
+    check_columns(reading, schema.names)
+    columns = reading.columns
+    accepted: dict[str, tuple[str, tuple[Callable[[pa.DataType], bool], ...]]] = {
+        columns.text: ("text", (_is_text,)),
+        columns.id: ("text or whole numbers", (_is_text, pa.types.is_integer)),
+        columns.published: ("text or dates", (_is_text, pa.types.is_date, pa.types.is_timestamp)),
+        columns.source: ("text", (_is_text,)),
+    }
+    for name, (expected, tests) in accepted.items():
+        if name in schema.names and not any(test(_value_type(schema.field(name).type)) for test in tests):
+            raise FileError(f"{reading.shown}: column {name!r}: expected {expected}, found {schema.field(name).type}")
+
+
+def read_text(reading: Reading) -> Iterator[Row]:
+    """The whole file."""
+    file = reading.file
+    if file.is_stdin:
+        raw = sys.stdin.buffer.read()
+    else:
+        with file.path.open("rb") as packed:
+            raw = unpack(packed, file.path).read()
+    try:
+        yield Row(Document(file.name, raw.decode("utf-8-sig")), reading.shown)
+    except UnicodeDecodeError as error:
+        reason = f"{reading.shown}: not UTF-8: {error.reason} at byte {error.start}"
+        yield Row(unreadable(file.name, reason), reading.shown, raw=raw)
+
+
+def check_columns(reading: Reading, names: list[str]) -> None:
+    if reading.columns.text not in names:
+        found = ", ".join(names) or "none"
+        wanted = reading.columns.text
+        raise FileError(f"{reading.shown}: no column {wanted!r}; found {found}; name the right one with --text")
+
+
+def _header(reading: Reading, rows: Any) -> list[str]:
+    try:
+        header: list[str] = next(rows, [])
+    except csv.Error as error:
+        raise FileError(f"{reading.shown}: the first line is no CSV header: {error}") from error
+    check_columns(reading, header)
+    return header
+
+
+def _table(reading: Reading, lines: Iterable[bytes]) -> tuple[Any, list[bytes]]:
+    """A csv.reader, and the lines it has taken."""
+    csv.field_size_limit(MAX_LINE_BYTES)  # a quotation mark left open would take the rest of the file
+    delimiter = reading.delimiter or ("\t" if reading.file.format == "tsv" else ",")
+    taken: list[bytes] = []
+
+    def text() -> Iterator[str]:
         # What is no UTF-8 is kept as surrogates, so that only the row that holds it is lost.
-        text = (line.decode("utf-8-sig" if i == 0 else "utf-8", "surrogateescape") for i, line in enumerate(lines))
-        return csv.reader(text, delimiter=delimiter, strict=True)
+        for i, line in enumerate(lines):
+            taken.append(line)
+            yield line.decode("utf-8-sig" if i == 0 else "utf-8", "surrogateescape")
+
+    return csv.reader(text(), delimiter=delimiter, strict=True), taken
 
 
-def _expand(path: str | Path, input_format: InputFormat | None) -> list[_File]:
-    given = Path(path)
-    if given.is_dir():
-        suffix = f".{input_format or 'txt'}"
-        inside = sorted(file for file in given.rglob(f"*{suffix}") if file.is_file())
-        if not inside:
-            raise FileError(f"{given}: no {suffix} file in this folder")
-        return [_File(file, input_format or "txt", file.relative_to(given).as_posix()) for file in inside]
-    if given.exists():
-        return [_File(given, input_format or _format_of(given), given.name)]
-    matches = [match for match in sorted(glob.glob(str(path), recursive=True)) if Path(match).is_file()]
-    if not matches:
-        raise FileError(f"{given}: no such file")
-    return [_File(Path(match), input_format or _format_of(Path(match)), Path(match).as_posix()) for match in matches]
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind)
 
 
-def known_format(path: Path) -> InputFormat | None:
-    """What the name says, if it says anything: news.csv.gz is csv."""
-    suffix = Path(path.stem).suffix if path.suffix in _PACKED else path.suffix
-    return _SUFFIXES.get(suffix.lower())
-
-
-def _format_of(path: Path) -> InputFormat:
-    if found := known_format(path):
-        return found
-    known = ", ".join(get_args(InputFormat))
-    raise FileError(f"{path}: cannot tell the format by the name; give --input-format, one of {known}")
-
-
-def _unpack(raw: IO[bytes], path: Path) -> IO[bytes] | io.BufferedIOBase:
-    if path.suffix == ".gz":
-        return gzip.GzipFile(fileobj=raw)
-    return lzma.LZMAFile(raw) if path.suffix == ".xz" else raw
-
-
-def _plain(value: Any) -> Any:
-    """Dates of a table as text."""
-    if isinstance(value, datetime):
-        return value.date().isoformat()
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _unreadable(identity: str | None, message: str) -> Failure:
-    return Failure(identity, Code.UNREADABLE, message)
-
-
-def _invalid(identity: str, where: str, field: str, expected: str, found: Any) -> Failure:
-    shown = "nothing" if found is None else shorten(found)
-    return Failure(identity, Code.INVALID_DOCUMENT, f"{where}: field {field!r}: expected {expected}, found {shown}")
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

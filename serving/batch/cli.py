@@ -1,0 +1,207 @@
+"""The verb `marsad score`."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from serving.analyzer import Analyzer
+from serving.batch.atomic import write_atomic
+from serving.batch.columns import Columns
+from serving.batch.inputs import find_inputs
+from serving.batch.job import PART_ROWS, Request
+from serving.batch.outputs import quarantine_of
+from serving.batch.progress import Progress
+from serving.batch.run import Asked, Outcome, State, run_job, stream_job
+from serving.batch.shards import is_folder, shards_of
+from serving.batch.sinks import STDOUT, Sink
+from serving.batch.stages import StageTimes
+from serving.batch.stop import Stop
+from serving.batch.summary import Summary
+from serving.errors import WriteError
+from serving.options import (
+    device_option,
+    environment_of,
+    model_option,
+    open_analyzer,
+    precision_option,
+    refusing,
+    threads_option,
+    threshold_option,
+)
+
+DONE, FAILED, BAD_ROWS = 0, 1, 3
+"""Exit codes; 2 is that of what is refused before it begins, 130 and 143 are those of a run stopped by SIGINT and SIGTERM."""
+
+_CONTENTS = ("answers", "documents", "entities", "events")
+_FORMATS = ("jsonl", "csv", "tsv", "parquet")
+
+
+@click.command()
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+@click.option("--output", "-o", metavar="OUT", required=True, help="File, - for standard output, or folder/ (a file each).")
+@click.option("--table", type=click.Choice(_CONTENTS), default="answers", show_default=True, help="What OUT holds.")
+@click.option("--also", multiple=True, metavar="TABLE=FILE", help="Write another table in the same run; may be repeated.")
+@click.option("--input-format", type=click.Choice([*_FORMATS, "txt"]), help="By the name if not given.")
+@click.option("--output-format", type=click.Choice(_FORMATS), help="Of OUT; by the name if not given.")
+@click.option("--id", "id_column", default="id", show_default=True, metavar="COLUMN")
+@click.option("--text", "text_column", default="text", show_default=True, metavar="COLUMN")
+@click.option("--published", "published_column", default="published", show_default=True, metavar="COLUMN")
+@click.option("--source", "source_column", default="source", show_default=True, metavar="COLUMN")
+@click.option("--delimiter", help="Of CSV; a comma if not given, a tab for .tsv.")
+@click.option(
+    "--ids",
+    type=click.Choice(["unique", "any", "required"]),
+    default="unique",
+    show_default=True,
+    help="unique: an id that stood before is an error, a missing one is made up; required: so is a missing one; any: neither.",
+)
+@click.option("--dedup", is_flag=True, help="Mark documents that nearly repeat an earlier one.")
+@click.option("--similarity", type=click.FloatRange(0.5, 1.0), default=0.8, show_default=True, help="From which --dedup marks.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after this many documents.")
+@click.option("--max-characters", type=click.IntRange(min=1), envvar="MARSAD_MAX_CHARACTERS", help="A longer text is an error.")
+@click.option("--max-errors", type=click.IntRange(min=0), help="Stop when more documents than that have no answer.")
+@click.option(
+    "--part-rows",
+    type=click.IntRange(min=1),
+    default=PART_ROWS,
+    show_default=True,
+    help="Documents that are kept at a time; a kill costs no more work than that.",
+)
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--restart", is_flag=True, help="Drop what an unfinished run has done and begin again.")
+@model_option
+@device_option
+@threads_option
+@precision_option
+@threshold_option
+def score(**options: Any) -> None:
+    """Read the documents of IN (files, folders, patterns, - for standard input) and write one answer each to OUT, in order.
+
+    Killed at any point and started again with the same words, it goes on where it was; OUT appears when all is done, with
+    OUT.summary.json beside it. Rows that got no answer stand in OUT.quarantine.jsonl, with the reason.
+
+    Exit codes: 0 all answered, 3 some rows in quarantine, 1 failed or too many bad rows, 2 refused, 130 or 143 stopped.
+    """
+    environment = environment_of(
+        options["model"], options["device"], options["threads"], options["precision"], options["threshold"]
+    )
+    if options["max_characters"] is not None:
+        environment["MARSAD_MAX_CHARACTERS"] = str(options["max_characters"])
+    stages = StageTimes()
+    with refusing(), Stop() as stop:
+
+        def asked() -> bool:
+            return stop.signal is not None
+
+        try:
+            requests = requests_of(options)
+            analyzer = open_analyzer(environment, stages)
+            if requests[0].output == STDOUT:
+                outcome = _to_stdout(requests[0], analyzer, asked)
+            else:
+                outcome = _to_files(requests, analyzer, stages, asked, options["output"])
+        except WriteError as error:
+            raise click.ClickException(f"{error}; what was finished is kept: make room and run the same again") from error
+    if outcome.state == "stopped":
+        raise click.exceptions.Exit(128 + (stop.signal or 0))
+    raise click.exceptions.Exit(FAILED if outcome.state == "failed" else BAD_ROWS if outcome.summary.failed else DONE)
+
+
+def requests_of(options: Mapping[str, Any]) -> list[Request]:
+    """One for the output file, or one for each input where the output is a folder. FileError, click.UsageError."""
+    delimiter = options["delimiter"]
+    if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
+        raise click.UsageError(f"--delimiter: expected one character, found {delimiter!r}")
+    files = find_inputs(options["inputs"], options["input_format"])
+    request = Request(
+        files,
+        (),
+        columns=Columns(*(options[f"{name}_column"] for name in ("id", "text", "published", "source"))),
+        delimiter=delimiter,
+        ids=options["ids"],
+        limit=options["limit"],
+        dedup=options["similarity"] if options["dedup"] else None,
+        max_errors=options["max_errors"],
+        part_rows=options["part_rows"],
+        force=options["force"],
+        restart=options["restart"],
+    )
+    output, table, form = Path(options["output"]), options["table"], options["output_format"]
+    if is_folder(options["output"]):
+        if options["also"]:
+            raise click.UsageError("--also: OUT is a folder, which holds one table; run again for another")
+        return shards_of(request, output, table, form or "jsonl")
+    sinks = [Sink.at(output, table, form)]
+    for given in options["also"]:
+        name, _, path = given.partition("=")
+        if name not in _CONTENTS or not path or output == STDOUT:
+            known = ", ".join(_CONTENTS)
+            raise click.UsageError(f"--also: expected TABLE=FILE with TABLE one of {known}, OUT no -; found {given!r}")
+        sinks.append(Sink.at(Path(path), name))
+    return [replace(request, sinks=tuple(sinks))]
+
+
+def _to_files(requests: Sequence[Request], analyzer: Analyzer, stages: StageTimes, asked: Asked, output: str) -> Outcome:
+    total, resumed = Summary(), 0
+    state: State = "done"
+    for request in requests:
+        progress = Progress()
+        outcome = run_job(request, analyzer, stages, asked=asked, told=progress)
+        progress.clear()
+        total += outcome.summary
+        resumed += outcome.resumed
+        state = outcome.state
+        click.echo(_told(request, outcome), err=True)
+        if state != "done":
+            break
+    if len(requests) > 1 and state == "done":
+        record = json.dumps(total.record(), ensure_ascii=False, indent=1)
+        write_atomic(Path(output) / "summary.json", record.encode() + b"\n")
+    if state == "done":
+        click.echo(json.dumps(total.record(), ensure_ascii=False, indent=1), err=True)
+    return Outcome(state, total, resumed)
+
+
+def _told(request: Request, outcome: Outcome) -> str:
+    """What became of one output, and what to do next."""
+    summary, output = outcome.summary, request.output
+    done = f"{summary.documents:,} documents"
+    if outcome.already:
+        return f"{output}: was finished before, {done}; --restart does it again"
+    if outcome.resumed:
+        done += f", {outcome.resumed:,} of them in an earlier run"
+    bad = f"; {summary.failed:,} without an answer are in {quarantine_of(output)}" if summary.failed else ""
+    if outcome.state == "done":
+        return f"{output}: {done} in {summary.seconds:,.1f} s{bad}"
+    reason = "stopped" if outcome.state == "stopped" else f"stopped at more than {request.max_errors} errors (--max-errors)"
+    kept = "nothing is kept of standard input" if not request.resumable else "run the same command again to go on"
+    return f"{output}: {reason} after {done}{bad}; {kept}"
+
+
+def _to_stdout(request: Request, analyzer: Analyzer, asked: Asked) -> Outcome:
+    """Each answer as it comes; who reads may stop."""
+    if request.max_errors is not None or request.restart or request.force:
+        raise click.UsageError("--max-errors, --restart and --force: OUT is -, nothing is kept there")
+    out = sys.stdout.buffer
+
+    def write(data: bytes) -> None:
+        out.write(data)
+        out.flush()
+
+    progress = Progress()
+    with tempfile.TemporaryDirectory(prefix="marsad-") as scratch:
+        try:
+            summary = stream_job(request, analyzer, write, Path(scratch), asked=asked, told=progress)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes into the pipe at exit
+            return Outcome("done", Summary())
+    progress.clear()
+    click.echo(json.dumps(summary.record(), ensure_ascii=False, indent=1), err=True)
+    return Outcome("stopped" if asked() else "done", summary)

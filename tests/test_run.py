@@ -1,0 +1,280 @@
+"""A run in parts: gone on with, refused, stopped, finished."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+
+from labels.types import Document, Failure
+from serving.analyzer import Analyzer
+from serving.batch.inputs import find_inputs
+from serving.batch.job import Request
+from serving.batch.ledger import open_ledger, parts_folder
+from serving.batch.run import run_job
+from serving.batch.sinks import GROUP_ROWS, Sink
+from serving.batch.stages import StageTimes
+from serving.engine import Engine
+from serving.errors import FileError, WriteError
+from tests.folders import make_folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def stages() -> StageTimes:
+    return StageTimes()
+
+
+@pytest.fixture(scope="module")
+def analyzer(model, stages) -> Analyzer:
+    return Analyzer(Engine(model, threads=1, precision="f32"), watch=stages)
+
+
+@pytest.fixture
+def request_(tmp_path) -> Request:
+    return make_request(tmp_path)
+
+
+def make_request(folder, documents: int = 50, **options) -> Request:
+    file = folder / "in.jsonl"
+    lines = [json.dumps({"id": str(i), "text": "غارة على داعش. " * (i % 5)}) for i in range(documents)]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return Request(find_inputs([file]), [Sink.at(folder / "out.jsonl")], **{"part_rows": 8} | options)
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def after(parts: int):
+    """Asks to stop after so many parts."""
+    left = iter([False] * parts)
+    return lambda: next(left, True)
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_it_goes_on_where_it_was_stopped(request_, analyzer, stages, tmp_path):
+    stopped = run_job(request_, analyzer, stages, asked=after(3))
+    assert (stopped.state, stopped.summary.documents) == ("stopped", 24)
+    assert not (tmp_path / "out.jsonl").exists()
+    told = []
+    done = run_job(request_, analyzer, stages, told=lambda before, here, share: told.append((before, here.documents, share)))
+    assert (done.state, done.resumed, done.summary.documents) == ("done", 24, 50)
+    assert [here for _, here, _ in told] == list(range(1, 27))
+    assert told[0][0].documents == 24
+    assert told[-1][2] == 1
+    assert [record["id"] for record in lines(tmp_path / "out.jsonl")] == [str(i) for i in range(50)]
+    assert names(tmp_path) == ["in.jsonl", "out.jsonl", "out.jsonl.summary.json"]
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    again = replace(request_, sinks=[Sink.at(whole / "out.jsonl")])
+    assert run_job(again, analyzer, stages).summary.events == done.summary.events
+    assert (whole / "out.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+
+
+def test_asked_before_it_began_it_does_nothing(request_, analyzer, stages):
+    assert run_job(request_, analyzer, stages, asked=lambda: True).summary.documents == 0
+
+
+def test_what_is_finished_is_not_done_again(request_, analyzer, stages, tmp_path):
+    first = run_job(request_, analyzer, stages)
+    stamp = (tmp_path / "out.jsonl").stat().st_mtime_ns
+    again = run_job(request_, analyzer, stages)
+    assert (again.state, again.already) == ("done", True)
+    assert again.summary.record() == first.summary.record()
+    assert (tmp_path / "out.jsonl").stat().st_mtime_ns == stamp
+    with (tmp_path / "out.jsonl").open("a") as handle:
+        handle.write("touched\n")
+    with pytest.raises(FileError, match="exists already"):  # not what the run left there
+        run_job(request_, analyzer, stages)
+    assert not run_job(replace(request_, force=True), analyzer, stages).already
+    assert len(lines(tmp_path / "out.jsonl")) == 50
+
+
+def test_another_job_is_refused_and_says_what_changed(request_, analyzer, stages, model, tmp_path):
+    run_job(request_, analyzer, stages, asked=after(2))
+    stricter = Analyzer(analyzer.engine, thresholds={"airstrike": 0.9})
+    other_model = make_folder(tmp_path / "m", name="other")
+    changed = [
+        (replace(request_, limit=30), analyzer, "options: limit was not set, is 30"),
+        (replace(request_, ids="any"), analyzer, "options: ids was unique, is any"),
+        (request_, stricter, "options: thresholds: airstrike was 0.5, is 0.9"),
+        (request_, Analyzer(Engine(other_model, precision="f32")), f"model: id was {model.id}, is {other_model.id}"),
+    ]
+    for asked, reader, message in changed:
+        with pytest.raises(FileError, match=f"{message}.*--restart"):
+            run_job(asked, reader, stages)
+    (tmp_path / "in.jsonl").write_text('{"id": "1", "text": "x"}\n')
+    with pytest.raises(FileError, match=r"input: in\.jsonl: bytes was \d+, is 25; input: in\.jsonl: sha256 was .*--restart"):
+        run_job(request_, analyzer, stages)
+    done = run_job(replace(request_, restart=True), analyzer, stages)
+    assert (done.resumed, done.summary.documents) == (0, 1)
+
+
+def test_an_input_that_changes_meanwhile_is_told(request_, analyzer, stages, tmp_path):
+    def told(_, here, __):
+        if here.documents == 20:
+            with (tmp_path / "in.jsonl").open("a") as handle:
+                handle.write('{"id": "late", "text": "x"}\n')
+
+    with pytest.raises(FileError, match=r"in\.jsonl: was changed while it was read"):
+        run_job(request_, analyzer, stages, told=told)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_two_runs_at_one_output_are_one_too_many(request_, analyzer, stages, tmp_path):
+    with open_ledger(request_.output, {}), pytest.raises(FileError, match=r"is in use by process \d+ on "):
+        run_job(request_, analyzer, stages)
+    hold = "import sys; from pathlib import Path; from serving.batch.ledger import open_ledger\n"
+    hold += "with open_ledger(Path(sys.argv[1]), {}): print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(request_.output)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "1\n"
+        with pytest.raises(FileError, match=f"is in use by process {other.pid} on "):
+            run_job(request_, analyzer, stages)
+        other.kill()
+    (parts_folder(request_.output) / "job.json").unlink()
+    assert run_job(request_, analyzer, stages).state == "done"  # a lock dies with its holder
+
+
+def test_a_torn_line_of_the_ledger_is_a_part_that_does_not_count(request_, analyzer, stages, tmp_path):
+    run_job(request_, analyzer, stages, asked=after(3))
+    ledger = parts_folder(request_.output) / "ledger.jsonl"
+    whole = ledger.read_bytes()
+    for torn in (whole[:-1], whole[:-30], whole[: whole.index(b"\n") + 1] + b"\0" * 100, b""):
+        ledger.write_bytes(torn)
+        assert run_job(request_, analyzer, stages, asked=lambda: True).resumed == 8 * torn.count(b"\n")
+    ledger.write_bytes(whole[:-1])
+    assert run_job(request_, analyzer, stages).summary.documents == 50
+    assert len(lines(tmp_path / "out.jsonl")) == 50
+
+
+def test_a_damaged_part_is_told(request_, analyzer, stages, tmp_path):
+    run_job(request_, analyzer, stages, asked=after(3))
+    part = parts_folder(request_.output) / "000001.0"
+    part.write_bytes(part.read_bytes().replace(b"0", b"1"))
+    with pytest.raises(FileError, match=r"000001\.0: is not what the run wrote there; begin again with --restart"):
+        run_job(request_, analyzer, stages)
+    assert not (tmp_path / "out.jsonl").exists()
+    part.unlink()
+    with pytest.raises(FileError, match=r"000001\.0: cannot be read"):
+        run_job(request_, analyzer, stages)
+    assert run_job(replace(request_, restart=True), analyzer, stages).state == "done"
+
+
+def test_ids_that_stood_before_across_a_stop(analyzer, stages, tmp_path):
+    request = make_request(tmp_path)
+    text = (tmp_path / "in.jsonl").read_text().splitlines()
+    text[40] = text[3]
+    text[41] = '{"text": "no id"}'
+    (tmp_path / "in.jsonl").write_text("\n".join(text) + "\n")
+    run_job(request, analyzer, stages, asked=after(2))
+    done = run_job(request, analyzer, stages)
+    assert dict(done.summary.errors) == {"duplicate_id": 1}
+    assert done.summary.generated_ids == 1
+    [bad] = lines(tmp_path / "out.jsonl.quarantine.jsonl")
+    file = tmp_path / "in.jsonl"
+    assert bad["message"] == f"{file}:41: id '3' stands at {file}:4 already; --ids any lets ids stand again"
+    assert (bad["row"]["id"], bad["line"]) == ("3", 41)
+    assert lines(tmp_path / "out.jsonl")[40] == {"id": "3", "error": {"code": "duplicate_id", "message": bad["message"]}}
+    kinds = {"any": {}, "required": {"duplicate_id": 1, "missing_id": 1}}
+    for rule, errors in kinds.items():
+        outcome = run_job(replace(request, ids=rule, restart=True, force=True), analyzer, stages)
+        assert dict(outcome.summary.errors) == errors
+    assert (tmp_path / "out.jsonl.quarantine.jsonl").exists()
+    run_job(replace(request, ids="any", force=True), analyzer, stages)
+    assert not (tmp_path / "out.jsonl.quarantine.jsonl").exists()  # that of the output before
+
+
+def test_too_many_errors_stop_it_and_more_let_it_go_on(request_, analyzer, stages, tmp_path):
+    text = (tmp_path / "in.jsonl").read_text().splitlines()
+    (tmp_path / "in.jsonl").write_text("\n".join("{" if i % 10 == 0 else line for i, line in enumerate(text)) + "\n")
+    stopped = run_job(replace(request_, max_errors=1), analyzer, stages)
+    assert (stopped.state, stopped.summary.failed) == ("failed", 2)
+    assert [record["line"] for record in lines(tmp_path / "out.jsonl.quarantine.jsonl")] == [1, 11]
+    assert run_job(replace(request_, max_errors=1), analyzer, stages).summary.documents == stopped.summary.documents
+    done = run_job(replace(request_, max_errors=5), analyzer, stages)
+    assert (done.state, done.summary.failed, done.resumed) == ("done", 5, 16)
+    assert [record["line"] for record in lines(tmp_path / "out.jsonl.quarantine.jsonl")] == [1, 11, 21, 31, 41]
+
+
+def test_a_part_is_full_by_characters_too(request_, analyzer, stages):
+    run_job(replace(request_, part_characters=100), analyzer, stages, asked=after(4))
+    parts = lines(parts_folder(request_.output) / "ledger.jsonl")
+    assert [part["rows"] for part in parts] == [5] * 4  # of 0, 15, 30, 45 and 60 characters
+    assert sum(part["counts"]["seconds"] for part in parts) > 0
+    assert parts[0]["counts"]["stages"]["graph"] > 0
+
+
+def test_row_groups_are_large_however_small_the_parts(analyzer, stages, tmp_path):
+    request = make_request(tmp_path, documents=GROUP_ROWS + 10, ids="any", part_rows=500)
+    request = replace(request, sinks=[Sink.at(tmp_path / "out.parquet"), Sink.at(tmp_path / "ev.parquet", "events")])
+    done = run_job(request, analyzer, stages)
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [GROUP_ROWS, 10]
+    assert pq.read_table(tmp_path / "out.parquet")["id"].to_pylist() == [str(i) for i in range(GROUP_ROWS + 10)]
+    assert pq.read_metadata(tmp_path / "ev.parquet").num_rows == sum(done.summary.events.values())
+
+
+def test_nothing_read_gives_an_empty_output(analyzer, stages, tmp_path):
+    request = make_request(tmp_path, documents=0)
+    (tmp_path / "in.jsonl").write_text("")
+    sinks = [Sink.at(tmp_path / name) for name in ("out.jsonl", "out.csv.gz", "out.parquet")]
+    assert run_job(replace(request, sinks=sinks), analyzer, stages).summary.documents == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_a_write_that_fails_leaves_what_was_finished(request_, analyzer, stages, monkeypatch, tmp_path):
+    run_job(request_, analyzer, stages, asked=after(2))
+    with monkeypatch.context() as patched:
+
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        def told(*_):
+            patched.setattr("os.fsync", full)
+
+        with pytest.raises(WriteError, match="cannot be written: No space left on device"):
+            run_job(request_, analyzer, stages, told=told)
+    assert run_job(request_, analyzer, stages).resumed == 16
+    assert names(tmp_path) == ["in.jsonl", "out.jsonl", "out.jsonl.summary.json"]
+
+
+def test_a_fault_in_the_engine_is_that_documents_alone(request_, analyzer, stages, monkeypatch, tmp_path):
+    def broken(document, *_):
+        if document.id == "7":
+            raise ZeroDivisionError
+        return real(document, *_)
+
+    import serving.analyzer
+
+    real = serving.analyzer.assemble
+    monkeypatch.setattr(serving.analyzer, "assemble", broken)
+    done = run_job(request_, analyzer, stages)
+    assert dict(done.summary.errors) == {"internal": 1}
+    assert lines(tmp_path / "out.jsonl.quarantine.jsonl")[0]["row"]["text"] == "غارة على داعش. غارة على داعش. "
+
+
+def test_rows_held_do_not_grow_with_the_input(analyzer):
+    read = 0
+
+    def rows():
+        nonlocal read
+        for number in range(20_000):
+            read += 1
+            yield Failure(str(number), "unreadable", "no") if number % 3 else Document(str(number), "قال داعش.")
+
+    for number, answer in enumerate(analyzer.stream(rows())):
+        assert answer.id == str(number)
+        assert read - number < 4_000
