@@ -2,6 +2,7 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 from datetime import date
 
@@ -316,3 +317,9 @@ def test_a_folder_is_read_without_unfinished_outputs_in_it(tmp_path):
     for name in ("in.jsonl.zst", f"out.jsonl{PARTS_SUFFIX}/job.jsonl"):
         (tmp_path / name).write_bytes(PACKERS[".zst"](b'{"id": "1", "text": ""}\n'))
     assert [row.where.removeprefix(f"{tmp_path}/") for row in read(tmp_path, input_format="jsonl")] == ["in.jsonl.zst:1"]
+
+
+def test_a_pipe_is_not_read_twice(tmp_path):
+    os.mkfifo(tmp_path / "in.jsonl")
+    with pytest.raises(FileError, match="can be read only once; read it as standard input"):
+        read(tmp_path / "in.jsonl")

@@ -261,13 +261,23 @@ def test_progress_says_how_far_and_how_long():
     assert describe(before, here) == "1,800 documents, 120 a second, 3 errors"
 
 
-def test_progress_in_a_log_is_a_line_now_and_then(monkeypatch):
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_renews_its_line_in_a_terminal_and_is_quiet_elsewhere(monkeypatch, caplog):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    stream = io.StringIO()
-    progress = Progress(stream)
-    for seconds in (1, 29, 31, 32, 62):
-        now[0] = seconds
-        progress(Summary(), Summary(documents=seconds, seconds=seconds), 0.0)
-    progress.clear()
-    assert stream.getvalue() == "31 documents, 1 a second, 0 % read\n62 documents, 1 a second, 0 % read\n"
+    terminal, file = Terminal(), io.StringIO()
+    with caplog.at_level("DEBUG"):
+        for stream in (terminal, file):
+            progress = Progress(stream)
+            for seconds in (1, 29, 31, 32, 62):
+                now[0] += seconds
+                progress(Summary(), Summary(documents=seconds, seconds=seconds), 0.0)
+            progress.clear()
+    renewed = [f"{seconds} documents, 1 a second, 0 % read" for seconds in (1, 29, 31, 32, 62)]
+    assert terminal.getvalue() == "".join(f"\r\x1b[2K{line}" for line in [*renewed, ""])
+    assert file.getvalue() == ""
+    assert caplog.messages == renewed[1:]

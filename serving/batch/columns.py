@@ -42,7 +42,11 @@ def identity_of(found: Any, made_up: str) -> Any:
 
 
 def has_surrogates(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def unreadable(identity: str | None, message: str) -> Failure:

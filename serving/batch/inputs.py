@@ -99,6 +99,10 @@ def _expand(path: str | Path, input_format: InputFormat | None) -> list[InputFil
             raise FileError(f"{given}: no .{wanted} file in this folder; other forms are taken with --input-format")
         return [InputFile(file, wanted, file.relative_to(given).as_posix()) for file in inside]
     if given.exists():
+        if not given.is_file():
+            raise FileError(
+                f"{given}: is a pipe or a device, which can be read only once; read it as standard input: - < {given}"
+            )
         return [InputFile(given, input_format or _format_of(given), given.name)]
     matches = [match for match in sorted(glob.glob(str(path), recursive=True)) if Path(match).is_file()]
     if not matches:

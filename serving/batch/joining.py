@@ -18,18 +18,18 @@ def join_parts(ledger: Ledger, number: int, sink: Sink) -> None:
         _join_tables(ledger, number, sink.path)
         return
     with atomic_file(sink.path) as handle:
-        for part in range(ledger.parts):
-            handle.write(ledger.read_part(part, number))
+        for data in ledger.parts_of(number):
+            handle.write(data)
 
 
 def _join_tables(ledger: Ledger, number: int, path: Path) -> None:
     """Row groups of GROUP_ROWS however large the parts are."""
-    schema = pq.read_schema(io.BytesIO(ledger.read_part(0, number)))
+    schema = pq.read_schema(io.BytesIO(next(ledger.parts_of(number))))
     with atomic_file(path) as handle, pq.ParquetWriter(handle, schema, compression="zstd") as table:
         held: list[pa.RecordBatch] = []
         rows = 0
-        for part in range(ledger.parts):
-            for batch in pq.ParquetFile(io.BytesIO(ledger.read_part(part, number))).iter_batches():
+        for data in ledger.parts_of(number):
+            for batch in pq.ParquetFile(io.BytesIO(data)).iter_batches():
                 held.append(batch)
                 rows += batch.num_rows
             while rows >= GROUP_ROWS:

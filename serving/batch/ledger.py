@@ -35,54 +35,40 @@ def parts_folder(output: Path) -> Path:
 
 class Ledger:
     """Made by `open_ledger`. `rows` of the input are done, in `parts` parts; `summary` counts them; `finished` says that
-    there are no more."""
+    there are no more. What it holds does not grow with the parts."""
 
-    def __init__(self, folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lines = list(lines)
-        self.finished = bool(lines) and bool(lines[-1]["last"])
-        self.rows = sum(line["rows"] for line in lines)
+        self.parts = self.rows = 0
         self.summary = Summary()
-        for line in lines:
-            self.summary += Summary.of(line["counts"])
-
-    @property
-    def parts(self) -> int:
-        return len(self._lines)
+        self.finished = False
+        for line in _read_lines(folder / _LEDGER):
+            self._count(line["rows"], Summary.of(line["counts"]), last=line["last"])
 
     def commit(self, files: Sequence[bytes], counts: Summary, *, last: bool) -> None:
         """Add a part: `files` are the bytes it has in each file of output. WriteError if the disk does not take it; the part
         does not count then."""
         for number, data in enumerate(files):
-            write_atomic(self.part(self.parts, number), data)
-        hashes = [hashlib.sha256(data).hexdigest() for data in files]
+            if data:
+                write_atomic(self.part(self.parts, number), data)
+        hashes = [hashlib.sha256(data).hexdigest() if data else None for data in files]
         line = {"rows": counts.documents, "sha256": hashes, "counts": counts.record(), "last": last}
-        data = json.dumps(line).encode() + b"\n"
-        file = self.folder / _LEDGER
-        length = file.stat().st_size if file.exists() else 0
-        try:
-            with file.open("ab") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-        except OSError as error:
-            os.truncate(file, length)
-            raise WriteError(f"{file}: cannot be written: {error.strerror or error}") from error
-        self._lines.append(line)
-        self.rows += counts.documents
-        self.summary += counts
-        self.finished = last
+        _append(self.folder / _LEDGER, json.dumps(line).encode() + b"\n")
+        self._count(counts.documents, counts, last=last)
 
-    def read_part(self, part: int, number: int) -> bytes:
-        """FileError if it is not what was written."""
-        file = self.part(part, number)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise FileError(f"{file}: cannot be read: {error.strerror or error}; begin again with --restart") from error
-        if hashlib.sha256(data).hexdigest() != self._lines[part]["sha256"][number]:
-            raise FileError(f"{file}: is not what the run wrote there; begin again with --restart")
-        return data
+    def parts_of(self, number: int) -> Iterator[bytes]:
+        """What each part has in the output's file `number`, in order. FileError if it is not what was written."""
+        for part, line in enumerate(_read_lines(self.folder / _LEDGER)):
+            if (digest := line["sha256"][number]) is None:
+                continue
+            file = self.part(part, number)
+            try:
+                data = file.read_bytes()
+            except OSError as error:
+                raise FileError(f"{file}: cannot be read: {error.strerror or error}; begin again with --restart") from error
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise FileError(f"{file}: is not what the run wrote there; begin again with --restart")
+            yield data
 
     def part(self, part: int, number: int) -> Path:
         """Where the part lies of the output's file `number`."""
@@ -91,6 +77,12 @@ class Ledger:
     def remove(self) -> None:
         """The output is in its place; the parts are done with."""
         shutil.rmtree(self.folder)
+
+    def _count(self, rows: int, counts: Summary, *, last: bool) -> None:
+        self.parts += 1
+        self.rows += rows
+        self.summary += counts
+        self.finished = last
 
 
 @contextmanager
@@ -109,7 +101,8 @@ def open_ledger(output: Path, job: Mapping[str, Any], *, restart: bool = False) 
                 if file.name != _LOCK:
                     file.unlink()
         _check_job(folder, job, output)
-        yield Ledger(folder, _read_lines(folder / _LEDGER))
+        _cut_torn(folder / _LEDGER)
+        yield Ledger(folder)
 
 
 def job_of(output: Path) -> dict[str, Any] | None:
@@ -152,20 +145,51 @@ def _check_job(folder: Path, job: Mapping[str, Any], output: Path) -> None:
         raise FileError(f"{output}: its unfinished parts are of another job: {shown}; --restart drops them and begins again")
 
 
-def _read_lines(file: Path) -> list[dict[str, Any]]:
-    """The lines that are whole. What a crash left of one more is cut off."""
-    data = file.read_bytes() if file.exists() else b""
-    lines: list[dict[str, Any]] = []
-    length = 0
-    for raw in data.splitlines(keepends=True):
-        try:
-            line = json.loads(raw)
-        except ValueError:
-            break
-        if not raw.endswith(b"\n"):
-            break
-        lines.append(line)
-        length += len(raw)
-    if length < len(data):
+def _append(file: Path, line: bytes) -> None:
+    """To the end of the file, onto the disk; or the file is as it was."""
+    length = file.stat().st_size if file.exists() else 0
+    try:
+        with file.open("ab") as handle:
+            handle.write(line)
+            handle.flush()
+            os.fsync(handle.fileno())
+        if not length:
+            sync_folder(file.parent)
+    except OSError as error:
         os.truncate(file, length)
-    return lines
+        raise WriteError(f"{file}: cannot be written: {error.strerror or error}") from error
+
+
+def _read_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """The lines that are whole."""
+    if not file.exists():
+        return
+    with file.open("rb") as handle:
+        for raw in handle:
+            if (line := _parse(raw)) is None:
+                return
+            yield line
+
+
+def _cut_torn(file: Path) -> None:
+    """Take off what a crash left of a line that was being written, and all behind it."""
+    if not file.exists():
+        return
+    length = 0
+    with file.open("rb") as handle:
+        for raw in handle:
+            if _parse(raw) is None:
+                break
+            length += len(raw)
+    if length < file.stat().st_size:
+        os.truncate(file, length)
+
+
+def _parse(raw: bytes) -> dict[str, Any] | None:
+    if not raw.endswith(b"\n"):
+        return None
+    try:
+        line: dict[str, Any] = json.loads(raw)
+    except ValueError:
+        return None
+    return line

@@ -1,10 +1,13 @@
-"""How far a run is, on standard error: a line that renews itself in a terminal, a line now and then in a log."""
+"""How far a run is: a line that renews itself in a terminal; elsewhere nothing, but a line now and then in a verbose log."""
 
+import logging
 import sys
 import time
 from typing import TextIO
 
 from serving.batch.summary import Summary
+
+logger = logging.getLogger(__name__)
 
 _EVERY_TERMINAL, _EVERY_LOG = 0.2, 30.0  # seconds
 
@@ -24,10 +27,14 @@ class Progress:
         now = time.monotonic()
         if now - self._told >= (_EVERY_TERMINAL if self._terminal else _EVERY_LOG):
             self._told = now
-            self._write(describe(before, here, share, self._first))
+            line = describe(before, here, share, self._first)
+            if self._terminal:
+                self._write(line)
+            else:
+                logger.debug("%s", line)
 
     def _write(self, line: str) -> None:
-        self._stream.write(f"\r\x1b[2K{line}" if self._terminal else f"{line}\n")
+        self._stream.write(f"\r\x1b[2K{line}")
         self._stream.flush()
 
     def clear(self) -> None:
