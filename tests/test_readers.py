@@ -321,5 +321,5 @@ def test_a_folder_is_read_without_unfinished_outputs_in_it(tmp_path):
 
 def test_a_pipe_is_not_read_twice(tmp_path):
     os.mkfifo(tmp_path / "in.jsonl")
-    with pytest.raises(FileError, match="can be read only once; read it as standard input"):
+    with pytest.raises(FileError, match="can be read once only; give it as standard input"):
         read(tmp_path / "in.jsonl")

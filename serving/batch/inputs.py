@@ -100,9 +100,7 @@ def _expand(path: str | Path, input_format: InputFormat | None) -> list[InputFil
         return [InputFile(file, wanted, file.relative_to(given).as_posix()) for file in inside]
     if given.exists():
         if not given.is_file():
-            raise FileError(
-                f"{given}: is a pipe or a device, which can be read only once; read it as standard input: - < {given}"
-            )
+            raise FileError(f"{given}: is a pipe or a device, which can be read once only; give it as standard input (-)")
         return [InputFile(given, input_format or _format_of(given), given.name)]
     matches = [match for match in sorted(glob.glob(str(path), recursive=True)) if Path(match).is_file()]
     if not matches:
