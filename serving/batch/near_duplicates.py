@@ -89,8 +89,10 @@ class NearDuplicates:
         if not words:
             return None
         digest = hashlib.blake2b(" ".join(words).encode(), digest_size=16).digest()
-        first = self._short.setdefault(digest, identity)
-        return None if first is identity else Mark(first, 1.0)
+        if digest in self._short:
+            return Mark(self._short[digest], 1.0)
+        self._short[digest] = identity
+        return None
 
 
 def normalised_words(text: str) -> list[str]:
