@@ -29,8 +29,9 @@ from benchmarks.model_command import heading, run
 from benchmarks.table import markdown_table, write_json
 from labels.errors import MarsadError
 from labels.types import Document
+from serving.batch.inputs import find_inputs
 from serving.batch.near_duplicates import FEWEST_SHINGLES, Mark, NearDuplicates, normalised_words, shingles
-from serving.batch.readers import Source
+from serving.batch.source import Source
 
 WARM_UP = 200  # documents, so that what any index takes once is not counted to the documents
 CLOSE = 0.05  # of similarity
@@ -74,8 +75,8 @@ class Accuracy:
 
 def documents_in(file: Path, limit: int | None) -> Iterator[tuple[int, Document | None]]:
     """Each row's place, and its document unless it cannot be read."""
-    for place, row in enumerate(itertools.islice(Source([file]), limit)):
-        yield place, row if isinstance(row, Document) else None
+    for place, row in enumerate(itertools.islice(Source(find_inputs([file])), limit)):
+        yield place, row.item if isinstance(row.item, Document) else None
 
 
 def look_at_all(file: Path, threshold: float, limit: int | None) -> Looked:

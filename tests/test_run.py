@@ -196,6 +196,26 @@ def test_ids_that_stood_before_across_a_stop(analyzer, stages, tmp_path):
     assert not (tmp_path / "out.jsonl.quarantine.jsonl").exists()  # that of the output before
 
 
+def test_near_copies_are_marked_across_a_stop(analyzer, stages, tmp_path):
+    news = [
+        f"شنت طائرات غارة على داعش في مدينة الموصل رقم {n} ثم قال الجيش الليبي في بنغازي إن تظاهرة قرب مدينة سرت رقم {n * 7}"
+        f" انتهت مساء الأحد من دون إصابات بحسب شهود عيان تحدثوا إلى مراسلين في المكان نفسه عام {n * 11}"
+        for n in range(20)
+    ]
+    texts = [*news, f"عاجل: {news[3]}", news[3], news[5]]
+    file = tmp_path / "in.jsonl"
+    file.write_text("".join(json.dumps({"id": f"d{i}", "text": text}) + "\n" for i, text in enumerate(texts)))
+    sinks = [Sink.at(tmp_path / "out.jsonl"), Sink.at(tmp_path / "ev.csv", "documents")]
+    request = Request(find_inputs([file]), sinks, dedup=0.8, part_rows=4)
+    run_job(request, analyzer, stages, asked=after(3))
+    done = run_job(request, analyzer, stages)
+    marks = {record["id"]: record["duplicate_of"] for record in lines(tmp_path / "out.jsonl")}
+    assert {key: mark["id"] for key, mark in marks.items() if mark} == {"d20": "d3", "d21": "d3", "d22": "d5"}
+    assert marks["d22"]["similarity"] == 1
+    assert done.summary.duplicates == 3
+    assert (tmp_path / "ev.csv").read_text().splitlines()[-1].endswith(",d5,1.0")
+
+
 def test_too_many_errors_stop_it_and_more_let_it_go_on(request_, analyzer, stages, tmp_path):
     text = (tmp_path / "in.jsonl").read_text().splitlines()
     (tmp_path / "in.jsonl").write_text("\n".join("{" if i % 10 == 0 else line for i, line in enumerate(text)) + "\n")

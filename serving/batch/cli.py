@@ -16,6 +16,7 @@ from serving.batch.atomic import write_atomic
 from serving.batch.columns import Columns
 from serving.batch.inputs import find_inputs
 from serving.batch.job import PART_ROWS, Request
+from serving.batch.near_duplicates import NearDuplicates
 from serving.batch.outputs import quarantine_of
 from serving.batch.progress import Progress
 from serving.batch.run import Asked, Outcome, State, run_job, stream_job
@@ -120,6 +121,8 @@ def requests_of(options: Mapping[str, Any]) -> list[Request]:
     if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
         raise click.UsageError(f"--delimiter: expected one character, found {delimiter!r}")
     files = find_inputs(options["inputs"], options["input_format"])
+    if options["dedup"]:
+        NearDuplicates(options["similarity"])  # its package may not be there, which is said before anything is made
     request = Request(
         files,
         (),
