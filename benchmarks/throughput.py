@@ -20,11 +20,12 @@ from benchmarks.table import Spread, markdown_table, write_json
 from labels.folder import CHECKPOINT, ModelFolder
 from labels.sentences import split_sentences
 from labels.types import Document, Failure, Prediction, Span
-from serving.analyzer import Analyzer, Watch
+from serving.analyzer import Analyzer
 from serving.devices import Precision
 from serving.engine import Engine
 from serving.errors import EngineError
 from serving.scheduler import Pass
+from serving.watch import Watch
 
 ROUNDS = 7
 WARM_UP = 6  # documents

@@ -8,31 +8,38 @@ them under way at a time and no more, however many documents it has.
 
 import asyncio
 import logging
+import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self, TypeVar
 
+from labels.folder import ModelFolder
 from labels.reading import read_sentence
 from labels.scores import RowScores, merge_rows
 from labels.sentences import split_sentences
 from labels.types import Document, Failure, Prediction, Span
 from labels.windows import plan_windows
 from serving.assembly import Draft, SentenceReading, assemble
+from serving.defaults import DEFAULT_MODEL, MAX_CHARACTERS
+from serving.devices import Device, Precision
 from serving.engine import Engine, Pieces
-from serving.errors import INTERNAL_MESSAGE, Code
+from serving.errors import INTERNAL_MESSAGE, Code, SettingsError
 from serving.portions import Part, portions
-from serving.scheduler import Cancelled, Pass, Scheduler, Share
+from serving.refusal import refuse
+from serving.scheduler import Cancelled, Scheduler, Share
+from serving.thresholds import check_thresholds
+from serving.watch import Watch
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-MAX_CHARACTERS = 1_000_000
 # Portions under way at a time for each stream, of all calls together, but one for each call: so many that passes are full, so
 # few that the scores of what is half read take little memory.
 _AHEAD = 4
@@ -41,17 +48,15 @@ Row = Document | Failure
 Answer = Prediction | Failure
 Pending = Future[list[SentenceReading]]
 
-
-class Watch:
-    """Told how long each stage took, in seconds of one thread, and of each pass of the graph, on the threads they ran on."""
-
-    def stage(self, name: str, seconds: float) -> None: ...
-
-    def ran(self, done: Pass) -> None: ...
+_CLOSED = "the analyzer has been closed; open another, or keep this one open while answers are taken"
+_NOT_SHIPPED = (
+    "an Analyzer stays in the process that opened it, as it has threads and a compiled model: call Analyzer.open() inside each"
+    " worker process, once, where the documents are read (docs/python.md)"
+)
 
 
 class Analyzer:
-    """Answers with one engine. Safe to share between threads."""
+    """Answers with one engine. Safe to share between threads, not between processes."""
 
     def __init__(
         self,
@@ -61,17 +66,51 @@ class Analyzer:
         thresholds: Mapping[str, float] | None = None,
         watch: Watch | None = None,
     ) -> None:
-        """`thresholds` take the place of the folder's own for the event types they name."""
+        """`thresholds` take the place of the folder's own for the event types they name; SettingsError for what is none."""
         self.engine = engine
         self.max_characters = max_characters
         self._watch = watch or Watch()
         self._schema = engine.folder.schema
         rules = engine.folder.rules
-        self._rules = replace(rules, thresholds={**rules.thresholds, **(thresholds or {})})
+        chosen = check_thresholds(thresholds or {}, self._schema.event_types)
+        self._rules = replace(rules, thresholds={**rules.thresholds, **chosen})
+        self._process = os.getpid()
+        self._closed = False
         self._scheduler = Scheduler(engine, watch=self._watch.ran)
         self._pool = ThreadPoolExecutor(max(2, engine.streams), thread_name_prefix="marsad-reader")
         self._calls = 0
         self._counting = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path | None = None,
+        *,
+        device: Device = "cpu",
+        threads: int | None = None,
+        precision: Precision = "auto",
+        thresholds: Mapping[str, float] | None = None,
+        max_characters: int = MAX_CHARACTERS,
+    ) -> Self:
+        """An analyzer on the model folder `model`, or on the one that ships. `threads` None takes all cores of the process,
+        `precision` auto the fastest that the device has. `thresholds`, between 0 and 1, are of the event types they name.
+        Close it, or use `with`. MarsadError says what of this cannot be used."""
+        for name, given in {"threads": threads, "max_characters": max_characters}.items():
+            if given is not None and given < 1:
+                raise SettingsError(f"{name}: expected 1 or more, found {given}")
+        folder = ModelFolder.open(Path(DEFAULT_MODEL if model is None else model))
+        engine = Engine(folder, device=device, threads=threads, precision=precision)
+        return cls(engine, max_characters=max_characters, thresholds=thresholds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Asked by pickle, and by what ships closures with it."""
+        raise TypeError(_NOT_SHIPPED)
 
     @property
     def thresholds(self) -> Mapping[str, float]:
@@ -84,7 +123,8 @@ class Analyzer:
         return self._scheduler.alive
 
     def close(self) -> None:
-        """Finish what has begun and end the threads."""
+        """Finish what has begun and end the threads. What comes after is a RuntimeError."""
+        self._closed = True
         self._scheduler.close()
         self._pool.shutdown()
 
@@ -126,6 +166,10 @@ class Analyzer:
 
     @contextmanager
     def _call(self) -> Iterator[Share]:
+        if self._closed:
+            raise RuntimeError(_CLOSED)
+        if os.getpid() != self._process:  # threads do not live on in a fork: nobody would ever answer
+            raise RuntimeError(_NOT_SHIPPED)
         share = Share()
         with self._counting:
             self._calls += 1
@@ -163,25 +207,15 @@ class Analyzer:
     def _draft(self, row: Row) -> Draft:
         if isinstance(row, Failure):
             return Draft(row)
-        if failure := self._refuse(row):
+        if not isinstance(row, Document):
+            raise TypeError(f"expected Documents, found {type(row).__name__}; a text becomes one by Document(id, text)")
+        if failure := refuse(row, self.max_characters):
             return Draft(failure)
         try:
-            with self._timed("split"):
+            with self._watch.timed("split"):
                 return Draft(row, split_sentences(row.text))
         except Exception:
             return Draft(_fault(row))
-
-    def _refuse(self, document: Document) -> Failure | None:
-        if len(document.text) > self.max_characters:
-            message = f"text has {len(document.text)} characters, at most {self.max_characters} are read; split the document"
-            return Failure(document.id, Code.TEXT_TOO_LONG, message)
-        try:
-            document.text.encode()
-        except UnicodeEncodeError as error:
-            found = f"U+{ord(document.text[error.start]):04X} at character {error.start}"
-            message = f"text is not Unicode text: lone surrogate {found}; decode the source again"
-            return Failure(document.id, Code.INVALID_TEXT, message)
-        return None
 
     def _start(self, portion: list[Part], share: Share) -> Pending:
         """Tokenize on the pool, have the scheduler read, decode on the pool."""
@@ -192,7 +226,7 @@ class Analyzer:
         texts = [span.of(draft.text) for draft, first, last in portion for span in draft.sentences[first:last]]
 
         def encode() -> None:
-            with self._timed("encode"):
+            with self._watch.timed("encode"):
                 pieces = self.engine.encode(texts)
                 manifest = self.engine.folder.manifest
                 windows = [plan_windows(len(each.ids), manifest.window, manifest.overlap) for each in pieces]
@@ -202,7 +236,7 @@ class Analyzer:
 
         def decode(pieces: Sequence[Pieces], windows: Sequence[Sequence[Span]], found: Sequence[RowScores]) -> None:
             scores = iter(found)
-            with self._timed("decode"):
+            with self._watch.timed("decode"):
                 read = [
                     self._read(text, each, planned, [next(scores) for _ in planned])
                     for text, each, planned in zip(texts, pieces, windows, strict=True)
@@ -239,6 +273,8 @@ class Analyzer:
         except Cancelled:
             raise
         except Exception as error:
+            if self._closed:  # not the document's fault
+                raise RuntimeError(_CLOSED) from error
             if len(portion) == 1:
                 [(draft, _, _)] = portion
                 logger.error("document %r could not be analysed", draft.row.id, exc_info=error)
@@ -262,16 +298,10 @@ class Analyzer:
         if isinstance(draft.row, Failure):
             return draft.row
         try:
-            with self._timed("assemble"):
+            with self._watch.timed("assemble"):
                 return assemble(draft.row, draft, self.engine.folder.id, self._schema)
         except Exception:
             return _fault(draft.row)
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._watch.stage(stage, time.perf_counter() - began)
 
 
 def _fault(document: Document) -> Failure:

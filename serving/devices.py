@@ -21,6 +21,8 @@ def load_graph(
     streams: int = 1,
 ) -> Graph:
     """`cpu` is OpenVINO, the others ONNX Runtime; EngineError says what a device lacks."""
+    if precision not in get_args(Precision):
+        raise EngineError(f"no precision {precision!r}; expected {', '.join(get_args(Precision))}")
     if device == "cpu":
         from serving.openvino_graph import OpenVinoGraph
 

@@ -10,11 +10,12 @@ import click
 
 from labels.errors import MarsadError
 from labels.folder import ModelFolder
-from serving.analyzer import Analyzer, Watch
+from serving.analyzer import Analyzer
 from serving.devices import DEVICES
 from serving.engine import Engine
 from serving.settings import Settings, warn_of_unknown
 from serving.thresholds import parse_thresholds
+from serving.watch import Watch
 
 
 class Refusal(click.ClickException):

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import get_args
 
-from serving.analyzer import MAX_CHARACTERS
+from serving.defaults import DEFAULT_MODEL, MAX_CHARACTERS
 from serving.devices import DEVICES, Device, Precision
 from serving.errors import SettingsError
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_MODEL = Path(__file__).resolve().parent.parent / "models" / "marsad-mini"
 
 _PREFIX = "MARSAD_"
 WORKERS = "MARSAD_WORKERS"

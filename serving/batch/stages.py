@@ -3,8 +3,8 @@
 import threading
 from collections import Counter
 
-from serving.analyzer import Watch
 from serving.scheduler import Pass
+from serving.watch import Watch
 
 
 class StageTimes(Watch):
