@@ -5,7 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from serving.cli import score, tag
+from serving.batch.cli import score
+from serving.cli import tag
 from serving.errors import SettingsError
 from serving.thresholds import parse_thresholds
 from tests.folders import make_folder
