@@ -20,19 +20,17 @@ from types import TracebackType
 from typing import NoReturn, Self, TypeVar
 
 from labels.folder import ModelFolder
-from labels.reading import read_sentence
-from labels.scores import RowScores, merge_rows
 from labels.sentences import split_sentences
-from labels.types import Document, Failure, Prediction, Span
-from labels.windows import plan_windows
-from serving.assembly import Draft, SentenceReading, assemble
+from labels.types import Document, Failure, Prediction
+from serving.assembly import Draft, assemble
 from serving.defaults import DEFAULT_MODEL, MAX_CHARACTERS
 from serving.devices import Device, Precision
-from serving.engine import Engine, Pieces
+from serving.engine import Engine
 from serving.errors import INTERNAL_MESSAGE, Code, SettingsError
 from serving.portions import Part, portions
 from serving.refusal import refuse
 from serving.scheduler import Cancelled, Scheduler, Share
+from serving.sentence_reader import Pending, SentenceReader
 from serving.thresholds import check_thresholds
 from serving.watch import Watch
 
@@ -46,7 +44,6 @@ _AHEAD = 4
 
 Row = Document | Failure
 Answer = Prediction | Failure
-Pending = Future[list[SentenceReading]]
 
 _CLOSED = "the analyzer has been closed; open another, or keep this one open while answers are taken"
 _NOT_SHIPPED = (
@@ -78,6 +75,7 @@ class Analyzer:
         self._closed = False
         self._scheduler = Scheduler(engine, watch=self._watch.ran)
         self._pool = ThreadPoolExecutor(max(2, engine.streams), thread_name_prefix="marsad-reader")
+        self._reader = SentenceReader(engine, self._rules, self._scheduler, self._pool, self._watch)
         self._calls = 0
         self._counting = threading.Lock()
 
@@ -218,52 +216,8 @@ class Analyzer:
             return Draft(_fault(row))
 
     def _start(self, portion: list[Part], share: Share) -> Pending:
-        """Tokenize on the pool, have the scheduler read, decode on the pool."""
-        done: Pending = Future()
-        if not portion:
-            done.set_result([])
-            return done
         texts = [span.of(draft.text) for draft, first, last in portion for span in draft.sentences[first:last]]
-
-        def encode() -> None:
-            with self._watch.timed("encode"):
-                pieces = self.engine.encode(texts)
-                manifest = self.engine.folder.manifest
-                windows = [plan_windows(len(each.ids), manifest.window, manifest.overlap) for each in pieces]
-                rows = [each.ids[w.start : w.end] for each, planned in zip(pieces, windows, strict=True) for w in planned]
-            scores = self._scheduler.submit(rows, share)
-            scores.add_done_callback(lambda found: self._attempt(done, lambda: decode(pieces, windows, found.result())))
-
-        def decode(pieces: Sequence[Pieces], windows: Sequence[Sequence[Span]], found: Sequence[RowScores]) -> None:
-            scores = iter(found)
-            with self._watch.timed("decode"):
-                read = [
-                    self._read(text, each, planned, [next(scores) for _ in planned])
-                    for text, each, planned in zip(texts, pieces, windows, strict=True)
-                ]
-            done.set_result(read)
-
-        self._attempt(done, encode)
-        return done
-
-    def _attempt(self, done: Pending, work: Callable[[], None]) -> None:
-        """`work` on the pool; what it raises goes into `done`."""
-
-        def attempt() -> None:
-            try:
-                work()
-            except Exception as error:
-                done.set_exception(error)
-
-        try:
-            self._pool.submit(attempt)
-        except RuntimeError as error:  # the pool has been closed
-            done.set_exception(error)
-
-    def _read(self, text: str, pieces: Pieces, windows: Sequence[Span], rows: Sequence[RowScores]) -> SentenceReading:
-        scores = merge_rows(pieces.offsets, windows, rows)
-        unknown = sum(end - start for start, end in (pieces.offsets[i] for i in pieces.unknown))
-        return SentenceReading(read_sentence(scores, text, self._schema, self._rules), len(windows), unknown)
+        return self._reader.start(texts, share)
 
     def _settle(self, portion: list[Part], done: Pending, share: Share) -> Iterator[Pending]:
         """Put what was read into the drafts. If it failed, read each document's part alone, so that only the one at fault
