@@ -57,6 +57,14 @@ class FileError(MarsadError):
     """An input that cannot be opened, or an output that must not be written."""
 
 
+class InUseError(FileError):
+    """An output that another run is at work on: it may be free later."""
+
+
+class ClusterError(MarsadError):
+    """Several machines that could not do a job together: what was finished before is kept."""
+
+
 class WriteError(MarsadError):
     """An output that could not be written: what was finished before is kept, and the run can go on from there."""
 

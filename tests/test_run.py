@@ -147,6 +147,17 @@ def test_two_runs_at_one_output_are_one_too_many(request_, analyzer, stages, tmp
     assert run_job(request_, analyzer, stages).state == "done"  # a lock dies with its holder
 
 
+def test_where_locks_do_not_hold_the_ledger_tells_of_another_run(request_, analyzer, stages, tmp_path):
+    def told(_, here, __):
+        if here.documents == 12:
+            ledger = parts_folder(request_.output) / "ledger.jsonl"
+            ledger.write_bytes(ledger.read_bytes() * 2)
+
+    with pytest.raises(FileError, match="another run writes there too"):
+        run_job(request_, analyzer, stages, told=told)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 def test_a_torn_line_of_the_ledger_is_a_part_that_does_not_count(request_, analyzer, stages, tmp_path):
     run_job(request_, analyzer, stages, asked=after(3))
     ledger = parts_folder(request_.output) / "ledger.jsonl"

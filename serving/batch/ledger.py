@@ -24,7 +24,7 @@ from serving.batch.atomic import sync_folder, write_atomic
 from serving.batch.inputs import PARTS_SUFFIX
 from serving.batch.job import differences
 from serving.batch.summary import Summary
-from serving.errors import FileError, WriteError
+from serving.errors import FileError, InUseError, WriteError
 
 _LOCK, _JOB, _LEDGER = "lock", "job.json", "ledger.jsonl"
 
@@ -42,18 +42,22 @@ class Ledger:
         self.parts = self.rows = 0
         self.summary = Summary()
         self.finished = False
+        self._length = _length(folder / _LEDGER)
         for line in _read_lines(folder / _LEDGER):
             self._count(line["rows"], Summary.of(line["counts"]), last=line["last"])
 
     def commit(self, files: Sequence[bytes], counts: Summary, *, last: bool) -> None:
         """Add a part: `files` are the bytes it has in each file of output. WriteError if the disk does not take it; the part
-        does not count then."""
+        does not count then. InUseError if another run has added one, which only a file system whose locks do not hold lets
+        happen."""
         for number, data in enumerate(files):
             if data:
                 write_atomic(self.part(self.parts, number), data)
         hashes = [hashlib.sha256(data).hexdigest() if data else None for data in files]
         line = {"rows": counts.documents, "sha256": hashes, "counts": counts.record(), "last": last}
-        _append(self.folder / _LEDGER, json.dumps(line).encode() + b"\n")
+        if _length(self.folder / _LEDGER) != self._length:
+            raise InUseError(f"{self.folder}: another run writes there too; end one of them and run the same again")
+        self._length += _append(self.folder / _LEDGER, json.dumps(line).encode() + b"\n")
         self._count(counts.documents, counts, last=last)
 
     def parts_of(self, number: int) -> Iterator[bytes]:
@@ -124,7 +128,7 @@ def _locked(folder: Path) -> Iterator[None]:
         if not current:  # held, or of a run that has just ended and taken its folder along
             handle.seek(0)
             holder = handle.read().decode(errors="replace").strip() or "another run"
-            raise FileError(f"{folder}: is in use by {holder}; wait for it, or choose another output")
+            raise InUseError(f"{folder}: is in use by {holder}; wait for it, or choose another output")
         handle.truncate(0)
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         handle.flush()
@@ -145,9 +149,17 @@ def _check_job(folder: Path, job: Mapping[str, Any], output: Path) -> None:
         raise FileError(f"{output}: its unfinished parts are of another job: {shown}; --restart drops them and begins again")
 
 
-def _append(file: Path, line: bytes) -> None:
-    """To the end of the file, onto the disk; or the file is as it was."""
-    length = file.stat().st_size if file.exists() else 0
+def _length(file: Path) -> int:
+    """In bytes, by opening it: NFS would else tell what it was a while ago."""
+    if not file.exists():
+        return 0
+    with file.open("rb") as handle:
+        return os.fstat(handle.fileno()).st_size
+
+
+def _append(file: Path, line: bytes) -> int:
+    """To the end of the file, onto the disk; or the file is as it was. The bytes added."""
+    length = _length(file)
     try:
         with file.open("ab") as handle:
             handle.write(line)
@@ -155,6 +167,7 @@ def _append(file: Path, line: bytes) -> None:
             os.fsync(handle.fileno())
         if not length:
             sync_folder(file.parent)
+        return len(line)
     except OSError as error:
         os.truncate(file, length)
         raise WriteError(f"{file}: cannot be written: {error.strerror or error}") from error

@@ -28,4 +28,4 @@ class Stop:
         if self.signal is not None:
             os._exit(128 + number)
         self.signal = number
-        os.write(sys.stderr.fileno(), b"\nstopping when this part is finished; once more to stop at once\n")
+        os.write(sys.stderr.fileno(), b"\nstopping, what is finished is kept; once more to stop at once\n")
