@@ -13,6 +13,7 @@ from labels.errors import MarsadError
 VERBS = {
     "tag": ("serving.cli:tag", "Read a text and show who, where and what happened."),
     "score": ("serving.batch.cli:score", "Score files of documents: JSONL, CSV, TSV, Parquet, plain text."),
+    "split": ("serving.batch.split:split", "Cut large files into shards, for many machines to score."),
     "serve": ("serving.cli:serve", "Answer over HTTP."),
     "labels": ("labels.cli:labels", "Check, count and convert annotated files."),
     "pretrain": ("training.cli:pretrain", "Train a tokenizer and a BERT encoder from texts."),

@@ -9,7 +9,7 @@ from sqlite3 import OperationalError
 from labels.types import Document, Failure
 from serving.analyzer import Analyzer
 from serving.batch.identities import Identities
-from serving.batch.job import Request
+from serving.batch.job import IdRule, Request
 from serving.batch.near_duplicates import Mark, NearDuplicates
 from serving.batch.rows import Entry, Row
 from serving.errors import Code, WriteError
@@ -23,7 +23,7 @@ def answer_rows(rows: Iterable[Row], request: Request, analyzer: Analyzer, scrat
 
     def opened(identities: Identities) -> Iterator[Document | Failure]:
         for number, row in enumerate(rows):
-            item = _checked(row, request, identities)
+            item = checked(row, request.ids, identities)
             mark = None
             if duplicates is not None and isinstance(item, Document):
                 mark = duplicates.look(item.id, item.text)
@@ -40,10 +40,11 @@ def answer_rows(rows: Iterable[Row], request: Request, analyzer: Analyzer, scrat
         raise WriteError(f"{scratch}: cannot be written: {error}") from error
 
 
-def _checked(row: Row, request: Request, identities: Identities) -> Document | Failure:
+def checked(row: Row, rule: IdRule, identities: Identities) -> Document | Failure:
+    """The row's document, or why its id does not keep the rule."""
     item = row.item
-    if isinstance(item, Failure) or request.ids == "any":
+    if isinstance(item, Failure) or rule == "any":
         return item
-    if row.generated and request.ids == "required":
+    if row.generated and rule == "required":
         return Failure(item.id, Code.MISSING_ID, f"{row.where}: has no id, and --ids required wants one")
     return identities.check(item, row.where)
