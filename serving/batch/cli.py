@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from serving.batch.sinks import STDOUT, Sink
 from serving.batch.stages import StageTimes
 from serving.batch.stop import Stop
 from serving.batch.summary import Summary
-from serving.errors import WriteError
+from serving.errors import ClusterError, WriteError
 from serving.options import (
     device_option,
     environment_of,
@@ -77,6 +77,10 @@ _FORMATS = ("jsonl", "csv", "tsv", "parquet")
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--restart", is_flag=True, help="Drop what an unfinished run has done and begin again.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="ray: many machines.")
+@click.option("--address", help="Of a Ray cluster; one on this machine if not given.")
+@click.option("--workers", type=click.IntRange(min=1), help="On Ray, of --threads cores each (1); as many as fit if not given.")
+@click.option("--gpus", type=click.FloatRange(0, 1, min_open=True), help="Part of a GPU for each worker on Ray (1, on cuda).")
 @model_option
 @device_option
 @threads_option
@@ -102,14 +106,20 @@ def score(**options: Any) -> None:
             return stop.signal is not None
 
         try:
+            _check_engine(options)
             requests = requests_of(options)
-            analyzer = open_analyzer(environment, stages)
-            if requests[0].output == STDOUT:
-                outcome = _to_stdout(requests[0], analyzer, asked)
+            if options["engine"] == "ray":
+                outcome = _to_files(_on_ray(requests, environment, options, asked), requests, asked, options["output"])
             else:
-                outcome = _to_files(requests, analyzer, stages, asked, options["output"])
+                analyzer = open_analyzer(environment, stages)
+                if requests[0].output == STDOUT:
+                    outcome = _to_stdout(requests[0], analyzer, asked)
+                else:
+                    outcome = _to_files(_here(requests, analyzer, stages, asked), requests, asked, options["output"])
         except WriteError as error:
             raise click.ClickException(f"{error}; what was finished is kept: make room and run the same again") from error
+        except ClusterError as error:
+            raise click.ClickException(f"{error}; what was finished is kept: run the same again") from error
     if outcome.state == "stopped":
         raise click.exceptions.Exit(128 + (stop.signal or 0))
     raise click.exceptions.Exit(FAILED if outcome.state == "failed" else BAD_ROWS if outcome.summary.failed else DONE)
@@ -151,19 +161,53 @@ def requests_of(options: Mapping[str, Any]) -> list[Request]:
     return [replace(request, sinks=tuple(sinks))]
 
 
-def _to_files(requests: Sequence[Request], analyzer: Analyzer, stages: StageTimes, asked: Asked, output: str) -> Outcome:
-    total, resumed = Summary(), 0
-    state: State = "done"
+def _check_engine(options: Mapping[str, Any]) -> None:
+    """click.UsageError where options do not go together with the engine."""
+    if options["engine"] == "local":
+        if given := [name for name in ("address", "workers", "gpus") if options[name] is not None]:
+            raise click.UsageError(f"--{given[0]}: expected --engine ray as well")
+    elif not is_folder(options["output"]):
+        raise click.UsageError("--engine ray: expected OUT to be a folder/, in which each input has a file of its own")
+    if options["gpus"] is not None and options["device"] != "cuda":
+        raise click.UsageError("--gpus: expected --device cuda as well")
+
+
+def _here(
+    requests: Sequence[Request], analyzer: Analyzer, stages: StageTimes, asked: Asked
+) -> Iterator[tuple[Request, Outcome]]:
+    """One after another, up to the first that does not come to its end."""
     for request in requests:
         progress = Progress()
         outcome = run_job(request, analyzer, stages, asked=asked, told=progress)
         progress.clear()
+        yield request, outcome
+        if outcome.state != "done":
+            return
+
+
+def _on_ray(
+    requests: Sequence[Request], environment: Mapping[str, str], options: Mapping[str, Any], asked: Asked
+) -> Iterator[tuple[Request, Outcome]]:
+    from serving.batch.ray_engine import Cluster, score_on_ray
+
+    gpus = (options["gpus"] or 1.0) if options["device"] == "cuda" else 0.0
+    cluster = Cluster(options["address"], options["workers"], options["threads"] or 1, gpus)
+    return score_on_ray(requests, environment, cluster, asked)
+
+
+def _to_files(outcomes: Iterator[tuple[Request, Outcome]], requests: Sequence[Request], asked: Asked, output: str) -> Outcome:
+    total, resumed, done = Summary(), 0, 0
+    failed: list[Path] = []
+    for request, outcome in outcomes:
         total += outcome.summary
         resumed += outcome.resumed
-        state = outcome.state
+        done += outcome.state == "done"
+        failed += [request.output] if outcome.state == "failed" else []
         click.echo(_told(request, outcome), err=True)
-        if state != "done":
-            break
+    state: State = "done" if done == len(requests) else "stopped" if asked() else "failed"
+    if len(requests) > 1 and state != "done":
+        names = f"; failed: {', '.join(map(str, failed))}" if failed else ""
+        click.echo(f"{done:,} of {len(requests):,} outputs are finished{names}; run the same command again to go on", err=True)
     if len(requests) > 1 and state == "done":
         record = json.dumps(total.record(), ensure_ascii=False, indent=1)
         write_atomic(Path(output) / "summary.json", record.encode() + b"\n")
@@ -175,6 +219,8 @@ def _to_files(requests: Sequence[Request], analyzer: Analyzer, stages: StageTime
 def _told(request: Request, outcome: Outcome) -> str:
     """What became of one output, and what to do next."""
     summary, output = outcome.summary, request.output
+    if outcome.error:
+        return f"{outcome.error}; this output is not made"
     done = f"{summary.documents:,} documents"
     if outcome.already:
         return f"{output}: was finished before, {done}; --restart does it again"

@@ -28,12 +28,14 @@ Told = Callable[[Summary, Summary, float | None], None]
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended: `done`; `stopped` as it was asked to; `failed` as more rows were bad than may be. The two latter can go
-    on. `resumed` rows were there from earlier goes; `already` says that all was, and nothing had to be done."""
+    on. `resumed` rows were there from earlier goes; `already` says that all was, and nothing had to be done. `error` is why one
+    of several outputs could not be made at all while the others went on."""
 
     state: State
     summary: Summary
     resumed: int = 0
     already: bool = False
+    error: str | None = None
 
 
 def run_job(
