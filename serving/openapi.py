@@ -28,8 +28,8 @@ _PROBES = {
 }
 
 
-def describe(spec: dict[str, Any], description: str) -> dict[str, Any]:
-    """BentoML's description made true: with the GET routes, the headers, and the errors as they are."""
+def describe(spec: dict[str, Any], description: str, max_documents: int) -> dict[str, Any]:
+    """BentoML's description made true: with the GET routes, the headers, the limit of documents, and the errors as they are."""
     # In place of BentoML's advertisement and the address of its makers, who do not answer for this service.
     spec["info"] = {"title": "Marsad", "version": __version__, "description": description}
     spec.pop("tags", None)
@@ -38,6 +38,7 @@ def describe(spec: dict[str, Any], description: str) -> dict[str, Any]:
     for shape in (AnalyzeRequest, AnalyzeResponse, ErrorResponse, ModelOut):
         described = shape.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= described.pop("$defs", {}) | {shape.__name__: described}
+    schemas["AnalyzeRequest"]["properties"]["documents"]["maxItems"] = max_documents
     spec["components"] = {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
     spec["paths"] = {
         _ANALYZE: {"post": _analyze(spec["paths"][_ANALYZE]["post"]["description"])},

