@@ -39,6 +39,7 @@ bench: .venv/ready  ## Measure speed against baselines in the same run (benchmar
 	.venv/bin/python -m benchmarks.server --model $(MODEL)
 	.venv/bin/python -m benchmarks.batch_independence --model $(MODEL)
 	.venv/bin/python -m benchmarks.overload --model $(MODEL)
+	.venv/bin/python -m benchmarks.batch --model $(MODEL)
 
 .venv/ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
