@@ -5,14 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from serving.analyzer import Analyzer
 from serving.batch.inputs import content_of, state_of
 from serving.batch.job import Request, job_record
 from serving.batch.ledger import Ledger, open_ledger
 from serving.batch.outputs import check_outputs, drop_leftovers, files_of, finish, finished_before, show_quarantine
-from serving.batch.rows import Entry
 from serving.batch.scoring import answer_rows
 from serving.batch.sinks import Encoder
 from serving.batch.source import Source
@@ -98,7 +97,7 @@ def _score(
     before, here = Summary.of(ledger.summary.record()), Summary()
     began = part_began = time.monotonic()
     stages.take()
-    entries: list[Entry] = []
+    taken: list[list[Any]] = [[] for _ in encoders]
     part = Summary()
 
     def commit(*, last: bool) -> None:
@@ -106,17 +105,20 @@ def _score(
         now = time.monotonic()
         part.seconds, part_began, part.stages = now - part_began, now, stages.take()
         first = ledger.parts == 0
-        ledger.commit([encoder.encode(entries, first=first) for encoder in encoders], part, last=last)
-        entries.clear()
+        sealed = [encoder.seal(pieces, first=first) for encoder, pieces in zip(encoders, taken, strict=True)]
+        ledger.commit(sealed, part, last=last)
+        for pieces in taken:
+            pieces.clear()
         part = Summary()
 
     for entry in answer_rows(islice(source, request.limit), request, analyzer, ledger.folder, skip=ledger.rows):
-        entries.append(entry)
+        for encoder, pieces in zip(encoders, taken, strict=True):
+            pieces.extend(encoder.take(entry))
         part.add(entry)
         here.add(entry)
         here.seconds = time.monotonic() - began
         told(before, here, source.share)
-        if len(entries) == request.part_rows or part.characters >= request.part_characters:
+        if part.documents == request.part_rows or part.characters >= request.part_characters:
             commit(last=False)
             if asked() or _too_many(ledger, request):
                 return

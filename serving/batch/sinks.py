@@ -65,14 +65,26 @@ class Encoder:
     dedup: bool = False
 
     def encode(self, entries: Iterable[Entry], *, first: bool) -> bytes:
-        """The `first` part of a table begins with its header."""
+        """A part of these entries. The `first` part of a table begins with its header."""
+        return self.seal([piece for entry in entries for piece in self.take(entry)], first=first)
+
+    def take(self, entry: Entry) -> list[Any]:
+        """What a part holds of an entry until it is full: text, which is far smaller than the answer it was; of Parquet the
+        records."""
         if self.sink.format == "parquet":
-            return self._parquet(self._records(entries))
+            return [arrow_record(record) for record in self._records(entry)]
         if self.sink.format == "jsonl":
-            lines = (json.dumps(record, ensure_ascii=False) for record in self._records(entries))
-            data = "".join(f"{line}\n" for line in lines).encode()
-        else:
-            data = self._separated(entries, first=first)
+            return [json.dumps(record, ensure_ascii=False) + "\n" for record in self._records(entry)]
+        return [self._line(self._cells(record)) for record in self._records(entry)]
+
+    def seal(self, taken: list[Any], *, first: bool) -> bytes:
+        """The part of all that was taken."""
+        if self.sink.format == "parquet":
+            buffer = io.BytesIO()
+            pq.write_table(pa.Table.from_pylist(taken, schema=self.arrow_schema()), buffer, compression="zstd")
+            return buffer.getvalue()
+        header = [self._line(self._header())] if first and self.sink.format != "jsonl" else []
+        data = "".join([*header, *taken]).encode()
         pack = PACKERS.get(self.sink.path.suffix)
         return pack(data) if pack and (data or first) else data
 
@@ -84,38 +96,26 @@ class Encoder:
             schema = pa.schema(list(self._columns().items()))
         return schema.with_metadata({"marsad.output_schema": str(OUTPUT_SCHEMA), "marsad.model": self.model})
 
-    def _records(self, entries: Iterable[Entry]) -> Iterator[dict[str, Any]]:
+    def _records(self, entry: Entry) -> Iterator[dict[str, Any]]:
         content = self.sink.content
-        for entry in entries:
-            if content == "answers":
-                yield answer_record(entry, dedup=self.dedup)
-            elif content == "quarantine":
-                if isinstance(entry.answer, Failure):
-                    yield quarantine_record(entry.row, entry.answer)
-            else:
-                blank = dict.fromkeys(self._columns())
-                yield from ({key: row.get(key) for key in blank} for row in flat_rows(content, entry, self.schema))
+        if content == "answers":
+            yield answer_record(entry, dedup=self.dedup)
+        elif content == "quarantine":
+            if isinstance(entry.answer, Failure):
+                yield quarantine_record(entry.row, entry.answer)
+        else:
+            blank = dict.fromkeys(self._columns())
+            yield from ({key: row.get(key) for key in blank} for row in flat_rows(content, entry, self.schema))
 
     def _columns(self) -> dict[str, pa.DataType]:
         if self.sink.content in {"answers", "quarantine"}:
             raise ValueError(f"{self.sink.content} are no flat table")
         return columns_of(self.sink.content, self.schema, dedup=self.dedup)  # type: ignore[arg-type]
 
-    def _parquet(self, records: Iterable[dict[str, Any]]) -> bytes:
-        held = [arrow_record(record) for record in records]
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(held, schema=self.arrow_schema()), buffer, compression="zstd")
-        return buffer.getvalue()
-
-    def _separated(self, entries: Iterable[Entry], *, first: bool) -> bytes:
+    def _line(self, cells: Iterable[Any]) -> str:
         text = io.StringIO(newline="")
-        rows = csv.writer(text, delimiter="\t" if self.sink.format == "tsv" else ",")
-        names = self._header()
-        if first:
-            rows.writerow(names)
-        for record in self._records(entries):
-            rows.writerow([record[name] for name in names] if self.sink.content != "answers" else self._cells(record))
-        return text.getvalue().encode()
+        csv.writer(text, delimiter="\t" if self.sink.format == "tsv" else ",").writerow(cells)
+        return text.getvalue()
 
     def _header(self) -> Sequence[str]:
         if self.sink.content != "answers":
@@ -123,7 +123,9 @@ class Encoder:
         return ["id", "model", *LISTS, "error_code", "error_message", *(["duplicate_of"] if self.dedup else [])]
 
     def _cells(self, record: dict[str, Any]) -> list[Any]:
-        """An answer in one line: its lists as JSON text."""
+        """In one line: an answer with its lists as JSON text."""
+        if self.sink.content != "answers":
+            return list(record.values())
         error = record.get("error", {})
         lists = [json.dumps(record[name], ensure_ascii=False) if name in record else "" for name in LISTS]
         cells = [record["id"], record.get("model"), *lists, error.get("code"), error.get("message")]

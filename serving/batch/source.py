@@ -28,30 +28,30 @@ class Source:
         self.files = list(files)
         self._columns, self._delimiter = columns or Columns(), delimiter
         self._weights = [0 if file.is_stdin else _size(file) for file in self.files]
-        self._finished, self._current = 0, 0.0
+        self._total = None if any(file.is_stdin for file in self.files) else max(1, sum(self._weights))
+        self._finished = self._weight = 0  # bytes of the files that are read, and of the one that is being read
+        self._current = 0.0
         for file in self.files:
             if not file.is_stdin:
                 self._check(file)
 
     @property
     def share(self) -> float | None:
-        if any(file.is_stdin for file in self.files):
+        if self._total is None:
             return None
-        done = float(sum(self._weights[: self._finished]))
-        if self._finished < len(self.files):
-            done += self._weights[self._finished] * self._current
-        return min(1.0, done / max(1, sum(self._weights)))
+        return min(1.0, (self._finished + self._weight * self._current) / self._total)
 
     def __iter__(self) -> Iterator[Row]:
-        for file in self.files:
+        for file, weight in zip(self.files, self._weights, strict=True):
+            self._weight = weight
             reading = Reading(file, self._columns, self._delimiter, self._tell)
             try:
                 yield from _READERS[file.format](reading)
             except BROKEN as error:
                 reason = f"{reading.shown}: cannot be read further: {_reason(error)}; what follows in it is lost"
                 yield Row(unreadable(None, reason), reading.shown)
-            self._finished += 1
-            self._current = 0.0
+            self._finished += weight
+            self._weight, self._current = 0, 0.0
 
     def _tell(self, share: float) -> None:
         self._current = share
