@@ -100,6 +100,16 @@ def test_what_is_finished_is_not_done_again(request_, analyzer, stages, tmp_path
     assert len(lines(tmp_path / "out.jsonl")) == 50
 
 
+def test_what_is_finished_is_known_where_tables_lie_elsewhere(request_, analyzer, stages, tmp_path):
+    (tmp_path / "tables").mkdir()
+    request = replace(request_, sinks=[*request_.sinks, Sink.at(tmp_path / "tables" / "out.jsonl", "events")])
+    run_job(request, analyzer, stages)
+    assert run_job(request, analyzer, stages).already
+    (tmp_path / "tables" / "out.jsonl").unlink()
+    with pytest.raises(FileError, match="exists already"):
+        run_job(request, analyzer, stages)
+
+
 def test_another_job_is_refused_and_says_what_changed(request_, analyzer, stages, model, tmp_path):
     run_job(request_, analyzer, stages, asked=after(2))
     stricter = Analyzer(analyzer.engine, thresholds={"airstrike": 0.9})

@@ -241,7 +241,7 @@ def test_a_full_disk_is_told_and_with_room_it_goes_on(model, tmp_path):
     command = ["unshare", "--mount", "--map-root-user", "sh", "-c", FULL, "sh", disk, tmp_path / "in.jsonl", *scored]
     environment = os.environ | {"DISK": str(disk), "KEPT": str(kept), "PYTHONPATH": os.getcwd()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    if "code" not in done.stderr:
+    if done.returncode == 99 or "unshare:" in done.stderr:  # only what the machine does not let us do
         pytest.skip(f"no file system can be mounted here: {done.stderr[-200:]}")
     first, second = done.stderr.split("code 1\n")
     assert "No space left on device; what was finished is kept: make room and run the same again" in first

@@ -13,7 +13,7 @@ import click
 
 from serving.analyzer import Analyzer
 from serving.batch.atomic import write_atomic
-from serving.batch.columns import Columns
+from serving.batch.input_options import columns_of, delimiter_of, input_options
 from serving.batch.inputs import find_inputs
 from serving.batch.job import PART_ROWS, Request
 from serving.batch.near_duplicates import NearDuplicates
@@ -49,20 +49,8 @@ _FORMATS = ("jsonl", "csv", "tsv", "parquet")
 @click.option("--output", "-o", metavar="OUT", required=True, help="File, - for standard output, or folder/ (a file each).")
 @click.option("--table", type=click.Choice(_CONTENTS), default="answers", show_default=True, help="What OUT holds.")
 @click.option("--also", multiple=True, metavar="TABLE=FILE", help="Write another table in the same run; may be repeated.")
-@click.option("--input-format", type=click.Choice([*_FORMATS, "txt"]), help="By the name if not given.")
+@input_options
 @click.option("--output-format", type=click.Choice(_FORMATS), help="Of OUT; by the name if not given.")
-@click.option("--id", "id_column", default="id", show_default=True, metavar="COLUMN")
-@click.option("--text", "text_column", default="text", show_default=True, metavar="COLUMN")
-@click.option("--published", "published_column", default="published", show_default=True, metavar="COLUMN")
-@click.option("--source", "source_column", default="source", show_default=True, metavar="COLUMN")
-@click.option("--delimiter", help="Of CSV; a comma if not given, a tab for .tsv.")
-@click.option(
-    "--ids",
-    type=click.Choice(["unique", "any", "required"]),
-    default="unique",
-    show_default=True,
-    help="unique: an id that stood before is an error, a missing one is made up; required: so is a missing one; any: neither.",
-)
 @click.option("--dedup", is_flag=True, help="Mark documents that nearly repeat an earlier one.")
 @click.option("--similarity", type=click.FloatRange(0.5, 1.0), default=0.8, show_default=True, help="From which --dedup marks.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many documents.")
@@ -127,16 +115,14 @@ def score(**options: Any) -> None:
 
 def requests_of(options: Mapping[str, Any]) -> list[Request]:
     """One for the output file, or one for each input where the output is a folder. FileError, click.UsageError."""
-    delimiter = options["delimiter"]
-    if delimiter is not None and len(delimiter := delimiter.replace("\\t", "\t")) != 1:
-        raise click.UsageError(f"--delimiter: expected one character, found {delimiter!r}")
+    delimiter = delimiter_of(options)
     files = find_inputs(options["inputs"], options["input_format"])
     if options["dedup"]:
         NearDuplicates(options["similarity"])  # its package may not be there, which is said before anything is made
     request = Request(
         files,
         (),
-        columns=Columns(*(options[f"{name}_column"] for name in ("id", "text", "published", "source"))),
+        columns=columns_of(options),
         delimiter=delimiter,
         ids=options["ids"],
         limit=options["limit"],

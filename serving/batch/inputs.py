@@ -42,7 +42,7 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class InputContent:
     """What a file held when the run began. `state` tells cheaply whether it was touched since."""
 
     name: str
@@ -69,7 +69,7 @@ def known_format(path: Path) -> InputFormat | None:
     return _SUFFIXES.get(suffix.lower())
 
 
-def content_of(file: InputFile) -> Content:
+def content_of(file: InputFile) -> InputContent:
     """Read the whole file once for its hash. FileError if it cannot be read."""
     try:
         state = state_of(file.path)
@@ -77,7 +77,7 @@ def content_of(file: InputFile) -> Content:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise FileError(f"{file.path}: cannot be read: {error.strerror or error}") from error
-    return Content(file.name, state[1], digest, state)
+    return InputContent(file.name, state[1], digest, state)
 
 
 def state_of(path: Path) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from labels import __version__
 from serving.analyzer import Analyzer
 from serving.batch.columns import Columns
-from serving.batch.inputs import Content, InputFile
+from serving.batch.inputs import InputContent, InputFile
 from serving.batch.sinks import OUTPUT_SCHEMA, Sink
 
 # A part is full with so many rows or characters of text: what a killed run loses, and what a stopped one still does.
@@ -50,7 +50,7 @@ class Request:
         return not any(file.is_stdin for file in self.files)
 
 
-def job_record(request: Request, contents: Sequence[Content], analyzer: Analyzer) -> dict[str, Any]:
+def job_record(request: Request, contents: Sequence[InputContent], analyzer: Analyzer) -> dict[str, Any]:
     """The job as JSON: inputs by content, options, model, and what else could change a byte."""
     columns = request.columns
     engine = analyzer.engine

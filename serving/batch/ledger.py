@@ -57,7 +57,9 @@ class Ledger:
         line = {"rows": counts.documents, "sha256": hashes, "counts": counts.record(), "last": last}
         if _length(self.folder / _LEDGER) != self._length:
             raise InUseError(f"{self.folder}: another run writes there too; end one of them and run the same again")
-        self._length += _append(self.folder / _LEDGER, json.dumps(line).encode() + b"\n")
+        data = json.dumps(line).encode() + b"\n"
+        _append(self.folder / _LEDGER, self._length, data)
+        self._length += len(data)
         self._count(counts.documents, counts, last=last)
 
     def parts_of(self, number: int) -> Iterator[bytes]:
@@ -157,9 +159,8 @@ def _length(file: Path) -> int:
         return os.fstat(handle.fileno()).st_size
 
 
-def _append(file: Path, line: bytes) -> int:
-    """To the end of the file, onto the disk; or the file is as it was. The bytes added."""
-    length = _length(file)
+def _append(file: Path, length: int, line: bytes) -> None:
+    """To the end of the file, which is of that length, onto the disk; or the file is as it was."""
     try:
         with file.open("ab") as handle:
             handle.write(line)
@@ -167,7 +168,6 @@ def _append(file: Path, line: bytes) -> int:
             os.fsync(handle.fileno())
         if not length:
             sync_folder(file.parent)
-        return len(line)
     except OSError as error:
         os.truncate(file, length)
         raise WriteError(f"{file}: cannot be written: {error.strerror or error}") from error

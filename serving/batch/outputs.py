@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def finish(ledger: Ledger, request: Request, job: Mapping[str, Any]) -> None:
             sink.path.unlink(missing_ok=True)  # of an output that is replaced
             continue
         join_parts(ledger, number, sink)
-        outputs[sink.path.name] = _hash(sink.path)
+        outputs[os.path.relpath(sink.path, request.output.parent)] = _hash(sink.path)
     record = {"model": job["model"]["id"], **ledger.summary.record(), "job": fingerprint(job), "outputs": outputs}
     record |= {"marsad": job["marsad"]}
     write_atomic(summary_of(request.output), json.dumps(record, ensure_ascii=False, indent=1).encode() + b"\n")

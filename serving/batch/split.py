@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from labels.types import Document, Failure
 from serving.batch.atomic import atomic_file, sync_folder, write_atomic
-from serving.batch.columns import Columns, has_surrogates
+from serving.batch.columns import has_surrogates
 from serving.batch.identities import Identities
+from serving.batch.input_options import FIELDS, columns_of, delimiter_of, input_options
 from serving.batch.inputs import find_inputs
 from serving.batch.job import IdRule
 from serving.batch.rows import Row, quarantine_record
@@ -33,8 +34,7 @@ SHARD_ROWS = 20_000
 QUARANTINE, SUMMARY = "quarantine.jsonl", "split.json"
 BAD_ROWS = 3  # exit code, as that of `marsad score`
 
-_COLUMNS = ("id", "text", "published", "source")
-_SCHEMA = pa.schema([(name, pa.string()) for name in _COLUMNS])
+_SCHEMA = pa.schema([(name, pa.string()) for name in FIELDS])
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,10 @@ class Cut:
 @click.argument("inputs", metavar="IN...", nargs=-1, required=True)
 @click.option("--output", "-o", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Must not be there yet.")
 @click.option("--rows", type=click.IntRange(min=1), default=SHARD_ROWS, show_default=True, help="Documents a shard.")
-@click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv", "parquet", "txt"]), help="By the name if not given.")
-@click.option("--id", "id_column", default="id", show_default=True, metavar="COLUMN")
-@click.option("--text", "text_column", default="text", show_default=True, metavar="COLUMN")
-@click.option("--published", "published_column", default="published", show_default=True, metavar="COLUMN")
-@click.option("--source", "source_column", default="source", show_default=True, metavar="COLUMN")
-@click.option("--delimiter", help="Of CSV; a comma if not given, a tab for .tsv.")
-@click.option(
-    "--ids",
-    type=click.Choice(["unique", "any", "required"]),
-    default="unique",
-    show_default=True,
-    help="As of marsad score, but over all shards together.",
-)
+@input_options
 def split(**options: Any) -> None:
-    """Cut the documents of IN into Parquet files of --rows documents: FOLDER/000000.parquet and so on.
+    """Cut the documents of IN into Parquet files of --rows documents: FOLDER/000000.parquet and so on. Ids are looked at over
+    all of them together.
 
     Documents without an id get FILE:LINE of IN, which they keep from then on. Rows that are no document stand in
     FOLDER/quarantine.jsonl with file, line and reason. FOLDER appears when all is done.
@@ -74,8 +63,7 @@ def split(**options: Any) -> None:
     """
     with refusing():
         files = find_inputs(options["inputs"], options["input_format"])
-        columns = Columns(*(options[f"{name}_column"] for name in _COLUMNS))
-        source = Source(files, columns, options["delimiter"] and options["delimiter"].replace("\\t", "\t"))
+        source = Source(files, columns_of(options), delimiter_of(options))
         try:
             cut = cut_shards(source, options["output"], options["rows"], options["ids"])
         except WriteError as error:
@@ -138,7 +126,7 @@ def _write_shard(path: Path, documents: Iterator[Document]) -> int:
     count = 0
     with atomic_file(path) as handle, pq.ParquetWriter(handle, _SCHEMA, compression="zstd") as table:
         while held := list(islice(documents, GROUP_ROWS)):
-            columns = {name: [getattr(document, name) for document in held] for name in _COLUMNS}
+            columns = {name: [getattr(document, name) for document in held] for name in FIELDS}
             table.write_table(pa.table(columns, schema=_SCHEMA))
             count += len(held)
     return count
