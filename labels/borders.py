@@ -9,6 +9,7 @@ those who count them in the gold and for those who take them off an answer.
 import re
 import unicodedata
 from collections.abc import Sequence
+from enum import IntEnum
 from operator import itemgetter
 
 MAX_PROCLITICS = 3
@@ -73,15 +74,29 @@ def name_starts(piece: tuple[int, int], text: str) -> list[int]:
     return starts
 
 
-def is_one_word(before: tuple[int, int], after: tuple[int, int], text: str) -> bool:
-    """Whether two neighbouring pieces are parts of one word: nothing between them but marks, and what stands before the
-    second is no proclitics of it. `و|ل|داعش` has three words, `باكستان|ي` one."""
+class Bond(IntEnum):
+    """What ties a piece to the one before it. A WORD goes on: a name has both pieces or neither. A LEAD has come before:
+    a proclitic or an opening mark, with which no name ends."""
+
+    NONE = 0
+    WORD = 1
+    LEAD = 2
+
+
+def bond(before: tuple[int, int], after: tuple[int, int], text: str) -> Bond:
+    """What ties two neighbouring pieces in writing: nothing where more than marks stands between them, LEAD where the word
+    up to the second is proclitics, else WORD. `و|ل|داعش` leads twice, `باكستان|ي` is one word."""
     for sign in text[before[1] : after[0]]:
         if sign.isspace() or not is_unlettered(sign):  # mostly it is white space, which needs no looking up
-            return False
+            return Bond.NONE
     if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
-        return False
+        return Bond.NONE
     start = before[0]
     while start > 0 and (text[start - 1].isalnum() or is_unlettered(text[start - 1])):
         start -= 1
-    return after[0] not in name_starts((start, after[1]), text)[1:]
+    return Bond.LEAD if after[0] in name_starts((start, after[1]), text)[1:] else Bond.WORD
+
+
+def is_one_word(before: tuple[int, int], after: tuple[int, int], text: str) -> bool:
+    """Whether two neighbouring pieces are parts of one word, proclitics apart."""
+    return bond(before, after, text) is Bond.WORD

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from labels.borders import is_mark, is_one_word, name_starts
+from labels.borders import Bond, bond, is_mark, name_starts
 from labels.errors import AlignmentError
 from labels.iob import Offsets
+from labels.pairs import opens, pair_up
 from labels.path import best_legal_path, entity_runs
 from labels.types import Span
 
@@ -22,7 +23,8 @@ class DecodingRules:
     """What turns scores into answers, set on the dev split and kept with the model: a threshold in (0, 1) per event type,
     the `temperature` that event scores are divided by before the sigmoid, and `tag_temperature` for entity tags; a
     threshold for the pieces of triggers and one for each role, with the temperatures of both. With `whole_words` no entity
-    ends within a word, nor begins within one but behind a proclitic."""
+    ends within a word, nor begins within one but behind a proclitic; with `paired_marks` none holds one bracket or quote of
+    a pair without the other."""
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
@@ -32,6 +34,7 @@ class DecodingRules:
     role_thresholds: Mapping[str, float] = field(default_factory=dict)
     role_temperature: float = 1.0
     whole_words: bool = False
+    paired_marks: bool = False
 
     def __post_init__(self) -> None:
         named = {**self.thresholds, **self.role_thresholds, "triggers": self.trigger_threshold}
@@ -66,10 +69,12 @@ def decode_entities(  # noqa: PLR0917
     borders: Scores | None = None,
     *,
     whole_words: bool = False,
+    paired_marks: bool = False,
 ) -> list[ScoredSpan]:
     """The best legal IOB2 tag sequence of `scores` `(pieces, tags)` as spans of `text`, which `offsets` point into.
     `borders` `(pieces, letters)` say how many proclitic letters stand before a name in its first piece. With `whole_words`
-    the pieces of a word, proclitics apart, are all of one entity or all of none."""
+    the pieces of a word, proclitics apart, are all of one entity or all of none. With `paired_marks` brackets and quotes
+    are in an entity together or not at all."""
     if scores.shape != (len(offsets), len(tags)):
         raise AlignmentError(f"scores of shape {scores.shape} for {len(offsets)} pieces and {len(tags)} tags")
     if borders is not None and (borders.ndim != 2 or len(borders) != len(offsets) or not borders.shape[1]):
@@ -84,10 +89,13 @@ def decode_entities(  # noqa: PLR0917
         borders = None if borders is None else borders[textual]
     log_probs = _log_softmax(scores / temperature)
 
-    def joined(at: int) -> bool:
-        return is_one_word(offsets[at - 1], offsets[at], text)
+    def tie(at: int) -> Bond:
+        before = offsets[at - 1]
+        if paired_marks and opens(before[1] - 1, text):
+            return Bond.LEAD
+        return bond(before, offsets[at], text) if whole_words else Bond.NONE
 
-    path = best_legal_path(log_probs, tags, joined if whole_words else None)
+    path = best_legal_path(log_probs, tags, tie if whole_words or paired_marks else None)
     runs = entity_runs(path, tags)
     found = []
     for rank, (first, last) in enumerate(runs):
@@ -98,6 +106,10 @@ def decode_entities(  # noqa: PLR0917
             whole = Span(whole.start, following)
         if borders is not None:
             whole = mend_start(whole, offsets[first], borders[first], text)
+        if paired_marks:
+            until = offsets[runs[rank + 1][0]][0] if rank + 1 < len(runs) else len(text)
+            since = found[-1].span.end if found else 0
+            whole = pair_up(whole, text, Span(min(since, whole.start), max(until, whole.end)))
         found.append(ScoredSpan(tags[path[first]][2:], whole, score))
     return found
 

@@ -14,35 +14,36 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from labels.borders import Bond
+
 Scores = npt.NDArray[np.float32]
 
-Joined = Callable[[int], bool]
-"""Whether a piece goes on with the word of the piece before it."""
+Bonds = Callable[[int], Bond]
+"""What ties a piece to the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Moves:
-    """What may follow what: `barred[from][to]` is 0 for always, 1 for not within a word, 2 for never; `loose` and `glued`
-    `(from, to)` are 0 where a move is allowed and -inf where not, between words and within one. `begins` and `inside` are
-    the tags that begin an entity and those that go on with it."""
+    """What may follow what: bit `bond` of `barred[from][to]` says that it may not at such a bond, and `cost[bond]`
+    `(from, to)` is -inf there and 0 elsewhere. `begins` and `inside` are the tags that begin an entity and those that go on
+    with it."""
 
     begins: frozenset[int]
     inside: frozenset[int]
     barred: Sequence[Sequence[int]]
-    loose: npt.NDArray[np.float64]
-    glued: npt.NDArray[np.float64]
+    cost: Sequence[npt.NDArray[np.float64]]
 
 
-def best_legal_path(log_probs: Scores, tags: Sequence[str], joined: Sequence[bool] | Joined | None = None) -> list[int]:
-    """The likeliest of the paths over `(pieces, tags)` where I-x follows only B-x or I-x, and at a `joined` piece, which
-    goes on with the word of the piece before, must follow them, as O must follow O."""
+def best_legal_path(log_probs: Scores, tags: Sequence[str], bonds: Sequence[Bond] | Bonds | None = None) -> list[int]:
+    """The likeliest of the paths over `(pieces, tags)` where I-x follows only B-x or I-x. At a piece that goes on with the
+    word of the piece before, it must follow them, and O must follow O; behind what leads a piece in, no entity ends."""
     moves = _moves(tuple(tags))
     path: list[int] = log_probs.argmax(axis=1).tolist()
     suspects = [at for at, (a, b) in enumerate(pairwise(path), 1) if moves.barred[a][b]]
     if path and path[0] in moves.inside:
         suspects.insert(0, 0)
     if suspects:
-        asked = joined if joined is None or callable(joined) else joined.__getitem__
+        asked = bonds if bonds is None or callable(bonds) else bonds.__getitem__
         _Mender(log_probs, moves, asked, path).mend(suspects)
     return path
 
@@ -62,11 +63,13 @@ def entity_runs(path: Sequence[int], tags: Sequence[str]) -> list[tuple[int, int
 @lru_cache(maxsize=64)
 def _moves(tags: tuple[str, ...]) -> _Moves:
     begins, inside = (frozenset(t for t, tag in enumerate(tags) if tag.startswith(mark)) for mark in ("B-", "I-"))
-    legal = np.array([[not b.startswith("I-") or a[2:] == b[2:] for b in tags] for a in tags])
-    # What begins a word's second piece goes on: an entity with I-, and nothing with nothing.
-    onward = legal & np.array([[b == a == "O" or b.startswith("I-") for b in tags] for a in tags])
-    loose, glued = (np.where(allowed, 0.0, -np.inf) for allowed in (legal, onward))
-    return _Moves(begins, inside, np.where(onward, 0, np.where(legal, 1, 2)).tolist(), loose, glued)
+    pairs = [[(a, b) for b in tags] for a in tags]
+    legal = np.array([[not b.startswith("I-") or a[2:] == b[2:] for a, b in row] for row in pairs])
+    onward = legal & np.array([[b == a == "O" or b.startswith("I-") for a, b in row] for row in pairs])
+    endless = legal & np.array([[a == "O" or b.startswith("I-") for a, b in row] for row in pairs])
+    allowed = {Bond.NONE: legal, Bond.WORD: onward, Bond.LEAD: endless}
+    barred = sum(~moves << bond for bond, moves in allowed.items())
+    return _Moves(begins, inside, barred.tolist(), [np.where(allowed[bond], 0.0, -np.inf) for bond in Bond])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class _Mender:
 
     log_probs: Scores
     moves: _Moves
-    joined: Joined | None
+    bonds: Bonds | None
     path: list[int]
 
     def mend(self, suspects: Sequence[int]) -> None:
@@ -108,10 +111,11 @@ class _Mender:
         if at == len(self.path):
             return True
         barred = self.moves.barred[self.path[at - 1]][self.path[at]]
-        return not barred or (barred == 1 and not self._glued(at))
+        # Nothing is asked of a move that is allowed at every bond, or at none.
+        return not barred or not (barred >> Bond.NONE & 1 or barred >> self._bond(at) & 1)
 
-    def _glued(self, at: int) -> bool:
-        return self.joined is not None and bool(self.joined(at))
+    def _bond(self, at: int) -> Bond:
+        return Bond.NONE if self.bonds is None else self.bonds(at)
 
     def _best(self, start: int, end: int) -> list[int]:
         """Viterbi over the pieces `[start, end)` alone."""
@@ -120,7 +124,7 @@ class _Mender:
             best[list(self.moves.inside)] = -np.inf
         back = []
         for at in range(start + 1, end):
-            through = best[:, None] + (self.moves.glued if self._glued(at) else self.moves.loose)
+            through = best[:, None] + self.moves.cost[self._bond(at)]
             back.append(through.argmax(axis=0))
             best = np.maximum.reduce(through, axis=0) + self.log_probs[at]
         path = [int(best.argmax())]

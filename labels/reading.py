@@ -31,7 +31,14 @@ def read_sentence(scores: SentenceScores, text: str, schema: LabelSchema, rules:
     found: list[ScoredSpan] = []
     if scores.tags is not None and schema.tags:
         found = decode_entities(
-            scores.tags, schema.tags, scores.offsets, text, rules.tag_temperature, scores.borders, whole_words=rules.whole_words
+            scores.tags,
+            schema.tags,
+            scores.offsets,
+            text,
+            rules.tag_temperature,
+            scores.borders,
+            whole_words=rules.whole_words,
+            paired_marks=rules.paired_marks,
         )
     entities = _apart(found)
     types: dict[str, float] = {}

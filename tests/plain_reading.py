@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from labels.borders import is_mark, is_unlettered, name_starts
+from labels.borders import Bond, is_mark, is_unlettered, name_starts
 from labels.decode import DecodingRules, ScoredSpan
 from labels.events import ScoredEvent, TriggerRun
 from labels.iob import decode_tags
+from labels.pairs import opens, pair_up
 from labels.schema import LabelSchema
 from labels.scores import SentenceScores
 from labels.types import Span
@@ -26,30 +27,30 @@ def trim_piece(start, end, text):
     return start, end
 
 
-def is_one_word(before, after, text):
+def bond(before, after, text):
     if before[1] < after[0] and any(not is_unlettered(sign) for sign in text[before[1] : after[0]]):
-        return False
+        return Bond.NONE
     if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
-        return False
+        return Bond.NONE
     start = before[0]
     while start > 0 and (text[start - 1].isalnum() or is_unlettered(text[start - 1])):
         start -= 1
-    return after[0] not in name_starts((start, after[1]), text)[1:]
+    return Bond.LEAD if after[0] in name_starts((start, after[1]), text)[1:] else Bond.WORD
 
 
-def is_legal(before: str, after: str, joined: bool) -> bool:
+def is_legal(before: str, after: str, tie: Bond) -> bool:
     if after.startswith("I-"):
         return before[2:] == after[2:]
-    return not joined or before == after == "O"
+    return {Bond.NONE: True, Bond.WORD: before == after == "O", Bond.LEAD: before == "O"}[tie]
 
 
-def best_legal_path(log_probs, tags, joined=None):
+def best_legal_path(log_probs, tags, bonds=None):
     """Viterbi from the first piece to the last."""
     best = [-np.inf if tag.startswith("I-") else float(each) for tag, each in zip(tags, log_probs[0], strict=True)]
     back = []
     for i in range(1, len(log_probs)):
-        glued = joined is not None and joined[i]
-        through = np.array([[0.0 if is_legal(a, b, glued) else -np.inf for b in tags] for a in tags]) + np.array(best)[:, None]
+        tie = Bond.NONE if bonds is None else bonds[i]
+        through = np.array([[0.0 if is_legal(a, b, tie) else -np.inf for b in tags] for a in tags]) + np.array(best)[:, None]
         back.append(through.argmax(axis=0))
         best = through.max(axis=0) + log_probs[i]
     path = [int(np.argmax(best))]
@@ -63,14 +64,17 @@ def log_softmax(scores):
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def decode_entities(scores, tags, offsets, text, temperature=1.0, borders=None, *, whole_words=False):
+def decode_entities(scores, tags, offsets, text, temperature=1.0, borders=None, *, whole_words=False, paired_marks=False):
     textual = [i for i, (start, end) in enumerate(offsets) if start < end]
     if not textual:
         return []
     log_probs = log_softmax(scores[textual] / temperature)
     places = [offsets[i] for i in textual]
-    joined = [whole_words and rank > 0 and is_one_word(places[rank - 1], place, text) for rank, place in enumerate(places)]
-    path = best_legal_path(log_probs, tags, joined)
+    bonds = [Bond.NONE]
+    for before, place in zip(places, places[1:], strict=False):
+        tie = bond(before, place, text) if whole_words else Bond.NONE
+        bonds.append(Bond.LEAD if paired_marks and opens(before[1] - 1, text) else tie)
+    path = best_legal_path(log_probs, tags, bonds)
     spans = decode_tags([tags[t] for t in path], places)
     found = []
     for rank, tagged in enumerate(spans):
@@ -83,6 +87,10 @@ def decode_entities(scores, tags, offsets, text, temperature=1.0, borders=None, 
             first = textual[tagged.first]
             starts = [start for start in name_starts(offsets[first], text) if start < end]
             whole = Span(starts[int(borders[first][: len(starts)].argmax())], end) if starts else whole
+        if paired_marks:
+            since = found[-1].span.end if found else 0
+            until = spans[rank + 1].span.start if rank + 1 < len(spans) else len(text)
+            whole = pair_up(whole, text, Span(min(since, whole.start), max(until, whole.end)))
         found.append(ScoredSpan(tagged.label, whole, score))
     return found
 
@@ -138,7 +146,7 @@ def trigger_runs(probabilities, offsets, text, threshold):
         hot = [all(high[min(i, best) : max(i, best) + 1]) for i in range(len(high))]
     words = [0]  # the number of each piece's word
     for i in range(1, len(lettered)):
-        words.append(words[-1] + (not is_one_word(offsets[lettered[i - 1]], offsets[lettered[i]], text)))
+        words.append(words[-1] + (bond(offsets[lettered[i - 1]], offsets[lettered[i]], text) is not Bond.WORD))
     hot_words = {word for word, is_hot in zip(words, hot, strict=True) if is_hot}
     runs = []
     for i, word in enumerate(words):

@@ -1,6 +1,7 @@
 """Scores to entities and event types."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from labels.borders import Bond
 from labels.decode import (
     DecodingRules,
     best_legal_path,
@@ -82,25 +84,27 @@ def test_growing_stops_at_the_next_entity():
 matrices = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.just(5)), elements=st.floats(-20, 0, width=32))
 
 
-def legal(path, joined=()):
+def legal(path, bonds=()):
     names = ["O", *(TAGS[t] for t in path)]
     if not all(not b.startswith("I-") or a[2:] == b[2:] for a, b in itertools.pairwise(names)):
         return False
-    words = zip(names[1:], names[2:], joined[1:], strict=False)
-    return all(not glued or b.startswith("I-") or a == b == "O" for a, b, glued in words)
+    ties = list(zip(names[1:], names[2:], bonds[1:], strict=False))
+    return all(tie is not Bond.WORD or b.startswith("I-") or a == b == "O" for a, b, tie in ties) and all(
+        tie is not Bond.LEAD or b.startswith("I-") or a == "O" for a, b, tie in ties
+    )
 
 
-@given(matrices, st.lists(st.booleans(), min_size=5, max_size=5) | st.none())
+@given(matrices, st.lists(st.sampled_from(Bond), min_size=5, max_size=5) | st.none())
 @settings(deadline=None)
-def test_the_path_is_the_best_of_all_legal_ones(log_probs, joined):
-    joined = joined and joined[: len(log_probs)]
-    path = best_legal_path(log_probs, TAGS, joined)
-    assert legal(path, joined or ())
+def test_the_path_is_the_best_of_all_legal_ones(log_probs, bonds):
+    bonds = bonds and bonds[: len(log_probs)]
+    path = best_legal_path(log_probs, TAGS, bonds)
+    assert legal(path, bonds or ())
 
     def total(candidate):
         return float(sum(log_probs[i, t].astype(np.float64) for i, t in enumerate(candidate)))
 
-    best = max(total(each) for each in itertools.product(range(5), repeat=len(log_probs)) if legal(each, joined or ()))
+    best = max(total(each) for each in itertools.product(range(5), repeat=len(log_probs)) if legal(each, bonds or ()))
     assert total(path) == pytest.approx(best, abs=1e-4)
 
 
@@ -133,6 +137,47 @@ def test_two_proclitics_are_no_part_of_the_name():
     scores = scores_for("O", "O", "O", "B-A", "O", "O", "B-L")
     found = decode_entities(scores, TAGS, offsets, text, whole_words=True)
     assert [each.span.of(text) for each in found] == ["داعش", "حلب"]
+
+
+def test_a_proclitic_alone_is_no_name():
+    text = "من أصل باكستاني"
+    offsets = [(0, 2), (3, 6), (7, 8), (8, 15)]
+    scores = scores_for("O", "O", "B-A", "O")
+    scores[3, TAGS.index("I-A")] = scores[3].max() - 1
+    cut = decode_entities(scores, TAGS, offsets, text)
+    assert [each.span.of(text) for each in cut] == ["ب"]
+    whole = decode_entities(scores, TAGS, offsets, text, whole_words=True)
+    assert [each.span.of(text) for each in whole] == ["باكستاني"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tags", "expected"),
+    [
+        ("وكالة «رويترز» قالت", ("B-A", "I-A", "I-A", "O", "O"), ["وكالة «رويترز»"]),
+        ("حسين عمرو (30 عاما)", ("B-A", "I-A", "I-A", "O", "O", "O"), ["حسين عمرو"]),
+        ("«داعش» في حلب", ("O", "B-A", "I-A", "O", "B-L"), ["داعش", "حلب"]),
+        ("«داعش» سوريا", ("O", "B-A", "I-A", "I-A"), ["«داعش» سوريا"]),
+        ("سرت» قالت «طرابلس", ("B-L", "I-L", "O", "B-L", "I-L"), ["سرت", "طرابلس"]),
+    ],
+    ids=["closed", "cut", "outside", "opened", "edges"],
+)
+def test_marks_come_in_pairs(text, tags, expected):
+    offsets = [(match.start(), match.end()) for match in re.finditer(r"\w+|[^\w\s]", text)]
+    scores = scores_for(*tags)
+    loose = decode_entities(scores, TAGS, offsets, text)
+    assert [each.span.of(text) for each in loose] != expected
+    paired = decode_entities(scores, TAGS, offsets, text, paired_marks=True)
+    assert [each.span.of(text) for each in paired] == expected
+
+
+@pytest.mark.parametrize(("doubt", "expected"), [(1.0, ["جماعة (أنصار الشريعة)"]), (-1.0, ["جماعة", "أنصار الشريعة"])])
+def test_no_name_ends_with_an_opening_mark(doubt, expected):
+    text = "جماعة (أنصار الشريعة)"
+    offsets = [(0, 5), (6, 7), (7, 12), (13, 20), (20, 21)]
+    scores = scores_for("B-A", "I-A", "B-A", "I-A", "O")
+    scores[2, TAGS.index("I-A")] = 5 + doubt
+    scores[1, TAGS.index("O")] = 5 - doubt
+    assert [each.span.of(text) for each in decode_entities(scores, TAGS, offsets, text, paired_marks=True)] == expected
 
 
 def test_shapes_that_do_not_fit_are_refused():

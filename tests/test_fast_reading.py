@@ -8,6 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from labels import borders, decode, events, path
+from labels.borders import Bond
 from labels.errors import AlignmentError
 from labels.schema import load_schema
 from labels.scores import RowScores, SentenceScores, merge_rows
@@ -37,7 +38,7 @@ WORDS = [
     "👍🏽",
     "\u200c",
 ]
-BETWEEN = ["", " ", " ", "  ", "، ", "-", ".", "\u064e", "\u0640", "\u200f", "\u00a0", "(", "\n"]
+BETWEEN = ["", " ", " ", "  ", "، ", "-", ".", "\u064e", "\u0640", "\u200f", "\u00a0", "(", " (", ")", " «", "» ", '"', "\n"]
 
 texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(BETWEEN)), min_size=1, max_size=12).map(
     lambda parts: "".join(map("".join, parts))
@@ -80,11 +81,11 @@ def total(log_probs, found):
 def test_mending_the_likeliest_path_gives_the_best_one(data, length):
     tags = data.draw(st.sampled_from([TAGS, ("O", "B-A", "I-A"), ("O", "B-A", "I-A", "B-L", "I-L", "B-N", "I-N")]))
     log_probs = plain.log_softmax(data.draw(tag_scores(length, tags, rounded=data.draw(st.booleans()))))
-    joined = data.draw(st.none() | st.lists(st.booleans(), min_size=length, max_size=length))
-    fast, slow = path.best_legal_path(log_probs, tags, joined), plain.best_legal_path(log_probs, tags, joined)
-    glued = joined or [False] * length
+    bonds = data.draw(st.none() | st.lists(st.sampled_from(Bond), min_size=length, max_size=length))
+    fast, slow = path.best_legal_path(log_probs, tags, bonds), plain.best_legal_path(log_probs, tags, bonds)
+    ties = [Bond.NONE, *bonds[1:]] if bonds else [Bond.NONE] * length
     names = ["O", *(tags[t] for t in fast)]
-    assert all(plain.is_legal(a, b, i > 0 and glued[i]) for i, (a, b) in enumerate(itertools.pairwise(names)))
+    assert all(plain.is_legal(a, b, tie) for (a, b), tie in zip(itertools.pairwise(names), ties, strict=True))
     # Equal but for paths that are equally good.
     assert fast == slow or total(log_probs, fast) == pytest.approx(total(log_probs, slow), abs=1e-9)
     event("mended" if fast != log_probs.argmax(axis=1).tolist() else "likeliest")
@@ -96,7 +97,7 @@ def test_pieces_that_are_all_illegal_take_linear_time():
     scores[:, 1] = 0.2
     scores[::2, 2] = scores[1::2, 4] = 1.0  # I-A I-L I-A I-L ...
     asked = []
-    found = path.best_legal_path(scores, tags, lambda at: bool(asked.append(at)))
+    found = path.best_legal_path(scores, tags, lambda at: Bond(bool(asked.append(at))))
     assert total(scores, found) == pytest.approx(total(scores, plain.best_legal_path(scores, tags)), abs=1e-3)
     assert len(asked) < 10 * len(scores)
 
@@ -106,7 +107,7 @@ def test_words_are_looked_at_only_where_a_name_begins_or_ends():
     scores[:, 0] = 5.0
     scores[20, 1] = scores[21, 2] = 9.0
     asked = []
-    found = path.best_legal_path(scores, TAGS, lambda at: bool(asked.append(at)))
+    found = path.best_legal_path(scores, TAGS, lambda at: Bond(bool(asked.append(at))))
     assert path.entity_runs(found, TAGS) == [(20, 21)]
     assert asked == [20, 22]
 
@@ -132,7 +133,7 @@ def test_words_are_joined_alike(cut):
     text, offsets = cut
     pieces = [(start, end) for start, end in offsets if start < end]
     for before, after in itertools.pairwise(pieces):
-        assert borders.is_one_word(before, after, text) == plain.is_one_word(before, after, text)
+        assert borders.bond(before, after, text) is plain.bond(before, after, text)
 
 
 @settings(deadline=None, max_examples=150)
@@ -144,6 +145,7 @@ def test_entities_are_the_same(cut, data):
         "temperature": data.draw(st.sampled_from([1.0, 1.17])),
         "borders": data.draw(st.none() | normal(len(offsets), 4)),
         "whole_words": data.draw(st.booleans()),
+        "paired_marks": data.draw(st.booleans()),
     }
     slow = plain.decode_entities(scores, TAGS, offsets, text, **options)
     fast = decode.decode_entities(scores, TAGS, offsets, text, **options)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from labels.decode import DecodingRules, event_probabilities
 from labels.iob import encode_tags
+from labels.pairs import unpaired
 from labels.schema import LabelSchema
 from labels.scores import SentenceScores
 from labels.types import Annotation
@@ -20,11 +21,11 @@ GRID = np.round(np.arange(0.1, 0.91, 0.02), 2)
 
 def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], schema: LabelSchema) -> DecodingRules:
     """Temperatures by likelihood, then thresholds by F1; those of triggers and roles last, as they rest on the types. Names
-    are whole words where those of gold are."""
+    are whole words, and hold marks in pairs, where those of gold are and do."""
     tag_temperature = _tag_temperature(gold, scores, schema) if schema.tags else 1.0
-    whole_words = bool(schema.tags) and ends_with_words(gold)
+    spans = {"whole_words": ends_with_words(gold), "paired_marks": has_paired_marks(gold)} if schema.tags else {}
     if not schema.event_types:
-        return DecodingRules(tag_temperature=tag_temperature, whole_words=whole_words)
+        return DecodingRules(tag_temperature=tag_temperature, **spans)
     readable = [(a, s.events) for a, s in zip(gold, scores, strict=True) if s.events is not None]
     truth = np.array([[name in a.event_types for name in schema.event_types] for a, _ in readable], dtype=bool)
     empty = np.zeros((0, len(schema.event_types)), dtype=np.float32)
@@ -32,7 +33,7 @@ def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], sche
     temperature = best_temperature(logits, truth)
     probabilities = np.stack([event_probabilities(row[None], temperature) for row in logits]) if len(logits) else logits
     thresholds = _thresholds(probabilities, truth, schema.event_types)
-    rules = DecodingRules(thresholds, temperature, tag_temperature, whole_words=whole_words)
+    rules = DecodingRules(thresholds, temperature, tag_temperature, **spans)
     return set_event_rules(gold, scores, schema, rules)
 
 
@@ -41,6 +42,12 @@ def ends_with_words(gold: Sequence[Annotation]) -> bool:
     from names, or there is no name, it is not so."""
     inside = [a.text[e.span.end - 1 : e.span.end + 1] for a in gold for e in a.entities]
     return bool(inside) and sum(len(pair) == 2 and pair.isalnum() for pair in inside) <= SLIPS * len(inside)
+
+
+def has_paired_marks(gold: Sequence[Annotation]) -> bool:
+    """Whether the names of gold hold both marks of a pair of brackets or quotes or none, but for slips."""
+    alone = [unpaired(e.span, a.text) is not None for a in gold for e in a.entities]
+    return bool(alone) and sum(alone) <= SLIPS * len(alone)
 
 
 def _thresholds(
