@@ -18,6 +18,7 @@ VERBS = {
     "labels": ("labels.cli:labels", "Check, count and convert annotated files."),
     "pretrain": ("training.cli:pretrain", "Train a tokenizer and a BERT encoder from texts."),
     "train": ("training.cli:train", "Fine-tune a model for entities and event types."),
+    "average": ("training.cli:average", "Make one model of runs that differ in their seed."),
     "evaluate": ("training.cli:evaluate", "Compare predictions with gold."),
     "export": ("training.cli:export", "Write the model folder that serving reads."),
 }

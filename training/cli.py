@@ -1,4 +1,4 @@
-"""The verbs that make models: pretrain, train, evaluate, export."""
+"""The verbs that make models: pretrain, train, average, evaluate, export."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -57,6 +57,23 @@ def train(config_file: Path, data: Path | None, seed: int | None, rules_only: bo
         raise click.UsageError(str(error)) from error
     click.echo(result.alignment.summary())
     click.echo(report_markdown(result.dev, f"{config.output.name} on dev"))
+
+
+@click.command()
+@click.option("--config", "config_file", type=_FILE, required=True, help="The TOML file that the runs were trained with.")
+@click.option("--data", type=_FOLDER, help="Folder that `data:` paths of the configuration start from.")
+@click.option("--seed", "seeds", type=int, multiple=True, required=True, help="Of a finished run; give two or more.")
+def average(config_file: Path, data: Path | None, seeds: tuple[int, ...]) -> None:
+    """Make one model of finished runs that differ in their seed alone: the mean of their weights."""
+    from training.average import average as run
+    from training.train_config import TrainConfig
+
+    config = load_config(TrainConfig, config_file)
+    try:
+        result = run(config, seeds, data)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(report_markdown(result, f"{config.output.name} on dev"))
 
 
 @click.command()
