@@ -3,12 +3,14 @@
 Each arm is a pre-training run that differs from the plan's `[base]` in the keys it names, and reads as many pieces as the
 plan's budget of floating-point operations pays for (those of the model; what the optimiser adds shows in the seconds).
 Arms of one vocabulary share one tokenizer and one file of encoded texts. Finished arms are kept under `--work` and not
-run again. What an encoder is worth shows in what is learnt on top of it: `benchmarks.ner` on each arm's folder.
+run again. What an encoder is worth shows in what is learnt on top of it: with `--data` each arm is fine-tuned as the plan's
+`[downstream]` says, and arms are listed by the mean of what they reach.
 """
 
 import argparse
 import copy
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from typing import Any
 
 import tomli_w
 
+from benchmarks.downstream import ENTITIES, EVENTS, NAMES, judge
 from benchmarks.machine import describe_machine, machine_lines
 from benchmarks.table import markdown_table
 from labels.errors import ConfigError
@@ -36,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plan", type=Path, default=Path("benchmarks/bakeoff.toml"))
     parser.add_argument("--texts", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="folder that `data:` paths of [downstream] start from; else losses alone")
     parser.add_argument("--work", type=Path, default=Path("runs/bakeoff"))
     parser.add_argument("--only", nargs="*", help="names of arms; all by default")
     options = parser.parse_args(arguments)
@@ -44,7 +48,17 @@ def main(arguments: list[str] | None = None) -> int:
     if not arms:
         raise ConfigError(f"{options.plan}: no arm is named {options.only}")
     machine = describe_machine()
-    results = [run_arm(plan, arm, options.texts, options.work) for arm in arms]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    results = []
+    for arm in arms:
+        result = run_arm(plan, arm, options.texts, options.work)
+        if options.data is not None:
+            result |= judge(
+                options.work / arm["name"], plan["downstream"], options.data, options.work / f"{arm['name']}-judged"
+            )
+        results.append(result)
+    if options.data is not None:
+        results.sort(key=lambda result: -sum(result[measure] for measure in (ENTITIES, EVENTS, NAMES)))
     print("\n".join(machine_lines(machine)))
     print(f"\nBudget of each arm: {plan['flops']:.2g} floating-point operations.\n")
     print(report(results))
@@ -127,7 +141,8 @@ def _tokenizer(output: Path) -> Any:
 
 
 def report(results: list[dict[str, Any]]) -> str:
-    """One row an arm."""
+    """One row an arm; F1 in per cent."""
+    judged = [measure for measure in (ENTITIES, EVENTS, NAMES) if measure in results[0]]
     rows = [
         [
             result["name"],
@@ -137,11 +152,12 @@ def report(results: list[dict[str, Any]]) -> str:
             f"{result['pieces_per_second']:,}",
             f"{result['gflops']:,}",
             f"{result['held_out_loss']:.3f}" if "held_out_loss" in result else "",
+            *(f"{100 * result[measure]:.1f}" for measure in judged),
         ]
         for result in results
     ]
     head = ["arm", "M weights", "M pieces", "seconds", "pieces/s, median", "GFLOP/s, median", "masked loss, held-out texts"]
-    return markdown_table(head, rows)
+    return markdown_table([*head, *judged], rows)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from labels.borders import Bond, bond, is_mark, name_starts
 from labels.errors import AlignmentError
 from labels.iob import Offsets
 from labels.pairs import opens, pair_up
-from labels.path import best_legal_path, entity_runs
+from labels.path import Bonds, best_legal_path, entity_runs
 from labels.types import Span
 
 Scores = npt.NDArray[np.float32]
@@ -88,16 +88,9 @@ def decode_entities(  # noqa: PLR0917
         scores, offsets = scores[textual], [offsets[i] for i in textual]
         borders = None if borders is None else borders[textual]
     log_probs = _log_softmax(scores / temperature)
-
-    def tie(at: int) -> Bond:
-        before = offsets[at - 1]
-        if paired_marks and opens(before[1] - 1, text):
-            return Bond.LEAD
-        return bond(before, offsets[at], text) if whole_words else Bond.NONE
-
-    path = best_legal_path(log_probs, tags, tie if whole_words or paired_marks else None)
+    path = best_legal_path(log_probs, tags, _bonds(offsets, text, whole_words=whole_words, paired_marks=paired_marks))
     runs = entity_runs(path, tags)
-    found = []
+    found: list[ScoredSpan] = []
     for rank, (first, last) in enumerate(runs):
         score = math.exp(sum([log_probs.item(i, path[i]) for i in range(first, last + 1)]) / (last + 1 - first))
         whole = grow_over_marks(Span(offsets[first][0], offsets[last][1]), text)
@@ -106,12 +99,32 @@ def decode_entities(  # noqa: PLR0917
             whole = Span(whole.start, following)
         if borders is not None:
             whole = mend_start(whole, offsets[first], borders[first], text)
-        if paired_marks:
-            until = offsets[runs[rank + 1][0]][0] if rank + 1 < len(runs) else len(text)
-            since = found[-1].span.end if found else 0
-            whole = pair_up(whole, text, Span(min(since, whole.start), max(until, whole.end)))
         found.append(ScoredSpan(tags[path[first]][2:], whole, score))
-    return found
+    return _paired(found, text) if paired_marks else found
+
+
+def _bonds(offsets: Offsets, text: str, *, whole_words: bool, paired_marks: bool) -> Bonds | None:
+    if not (whole_words or paired_marks):
+        return None
+
+    def tie(at: int) -> Bond:
+        before = offsets[at - 1]
+        if paired_marks and opens(before[1] - 1, text):
+            return Bond.LEAD
+        return bond(before, offsets[at], text) if whole_words else Bond.NONE
+
+    return tie
+
+
+def _paired(found: Sequence[ScoredSpan], text: str) -> list[ScoredSpan]:
+    """Each with both marks of a pair or neither; none grows into its neighbours."""
+    mended: list[ScoredSpan] = []
+    for rank, each in enumerate(found):
+        since = mended[-1].span.end if mended else 0
+        until = found[rank + 1].span.start if rank + 1 < len(found) else len(text)
+        within = Span(min(since, each.span.start), max(until, each.span.end))
+        mended.append(replace(each, span=pair_up(each.span, text, within)))
+    return mended
 
 
 def mend_start(span: Span, piece: tuple[int, int], scores: Scores, text: str) -> Span:

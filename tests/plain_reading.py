@@ -2,6 +2,7 @@
 the same answers."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def decode_entities(scores, tags, offsets, text, temperature=1.0, borders=None, 
     log_probs = log_softmax(scores[textual] / temperature)
     places = [offsets[i] for i in textual]
     bonds = [Bond.NONE]
-    for before, place in zip(places, places[1:], strict=False):
+    for before, place in pairwise(places):
         tie = bond(before, place, text) if whole_words else Bond.NONE
         bonds.append(Bond.LEAD if paired_marks and opens(before[1] - 1, text) else tie)
     path = best_legal_path(log_probs, tags, bonds)
@@ -87,11 +88,13 @@ def decode_entities(scores, tags, offsets, text, temperature=1.0, borders=None, 
             first = textual[tagged.first]
             starts = [start for start in name_starts(offsets[first], text) if start < end]
             whole = Span(starts[int(borders[first][: len(starts)].argmax())], end) if starts else whole
-        if paired_marks:
-            since = found[-1].span.end if found else 0
-            until = spans[rank + 1].span.start if rank + 1 < len(spans) else len(text)
-            whole = pair_up(whole, text, Span(min(since, whole.start), max(until, whole.end)))
         found.append(ScoredSpan(tagged.label, whole, score))
+    if paired_marks:
+        for i, each in enumerate(found):
+            since = found[i - 1].span.end if i else 0
+            until = found[i + 1].span.start if i + 1 < len(found) else len(text)
+            within = Span(min(since, each.span.start), max(until, each.span.end))
+            found[i] = ScoredSpan(each.label, pair_up(each.span, text, within), each.score)
     return found
 
 

@@ -68,7 +68,9 @@ def test_the_command_says_what_the_mean_reaches_on_dev(config: TrainConfig, tmp_
     from training.cli import average as command
 
     file = tmp_path / "x.toml"
-    lines = [f"{key} = {json.dumps(value)}" for key, value in json.loads(json.dumps(dataclasses.asdict(config), default=str)).items()]
+    lines = [
+        f"{key} = {json.dumps(value)}" for key, value in json.loads(json.dumps(dataclasses.asdict(config), default=str)).items()
+    ]
     file.write_text("\n".join(line for line in lines if not line.startswith("loss")), encoding="utf-8")
     said = CliRunner().invoke(command, ["--config", str(file), "--seed", "1", "--seed", "2"])
     assert said.exit_code == 0, said.output

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labels.types import Annotation, Entity, Event, Prediction, Span
-from training.calibrate import ends_with_words
+from training.calibrate import ends_with_words, has_paired_marks
 from training.metrics import evaluate, seqeval_report
 from training.report import confusion_svg, report_json, report_markdown
 
@@ -135,3 +135,11 @@ def test_whether_names_of_gold_end_where_words_end(text: str, end: int, whole: b
     right = Annotation("y", "حلب", (entity("LOCATION", 0, 3),))
     assert ends_with_words([places, *[right] * 100])  # one slip in a hundred
     assert not ends_with_words([])
+
+
+@pytest.mark.parametrize(("end", "paired"), [(12, True), (11, False), (5, True)])
+def test_whether_names_of_gold_hold_marks_in_pairs(end: int, paired: bool) -> None:
+    one = Annotation("x", "قناة «الحدث» هنا", (entity("ACTOR", 0, end),))
+    assert has_paired_marks([one]) is paired
+    assert has_paired_marks([one, *[Annotation("y", "حلب", (entity("LOCATION", 0, 3),))] * 100])
+    assert not has_paired_marks([])

@@ -39,7 +39,9 @@ def test_a_name_does_not_grow_into_its_neighbours():
     assert pair_up(Span(1, 8), text, Span(1, 9)).of(text) == "سرت"
 
 
-@pytest.mark.parametrize(("text", "place", "expected"), [('قال "سرت', 4, True), ('سرت" قال', 3, False), ('أ"ب', 1, False), ("(", 0, True)])
+@pytest.mark.parametrize(
+    ("text", "place", "expected"), [('قال "سرت', 4, True), ('سرت" قال', 3, False), ('أ"ب', 1, False), ("(", 0, True)]
+)
 def test_a_two_way_quote_opens_before_a_word(text, place, expected):
     assert opens(place, text) is expected
 

@@ -30,7 +30,9 @@ def average(config: TrainConfig, seeds: Sequence[int], data: Path | None = None)
     if len(set(seeds)) < 2 or len(set(seeds)) < len(seeds):
         raise ConfigError(f"expected two or more different seeds, found {', '.join(map(str, seeds)) or 'none'}")
     if not config.keep_heads:
-        raise ConfigError("runs whose heads began by chance cannot be averaged: expected keep_heads = true and a base with heads")
+        raise ConfigError(
+            "runs whose heads began by chance cannot be averaged: expected keep_heads = true and a base with heads"
+        )
     runs = [run_folder(config, seed) for seed in seeds]
     records = [_record(run, config) for run in runs]
     schema = load_schema(config.schema)

@@ -1,6 +1,7 @@
 """Set on the dev split what turns scores into answers: temperatures, and a threshold per event type."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,11 @@ def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], sche
     """Temperatures by likelihood, then thresholds by F1; those of triggers and roles last, as they rest on the types. Names
     are whole words, and hold marks in pairs, where those of gold are and do."""
     tag_temperature = _tag_temperature(gold, scores, schema) if schema.tags else 1.0
-    spans = {"whole_words": ends_with_words(gold), "paired_marks": has_paired_marks(gold)} if schema.tags else {}
+    whole_words = bool(schema.tags) and ends_with_words(gold)
+    paired_marks = bool(schema.tags) and has_paired_marks(gold)
+    rules = DecodingRules(tag_temperature=tag_temperature, whole_words=whole_words, paired_marks=paired_marks)
     if not schema.event_types:
-        return DecodingRules(tag_temperature=tag_temperature, **spans)
+        return rules
     readable = [(a, s.events) for a, s in zip(gold, scores, strict=True) if s.events is not None]
     truth = np.array([[name in a.event_types for name in schema.event_types] for a, _ in readable], dtype=bool)
     empty = np.zeros((0, len(schema.event_types)), dtype=np.float32)
@@ -33,7 +36,7 @@ def set_rules(gold: Sequence[Annotation], scores: Sequence[SentenceScores], sche
     temperature = best_temperature(logits, truth)
     probabilities = np.stack([event_probabilities(row[None], temperature) for row in logits]) if len(logits) else logits
     thresholds = _thresholds(probabilities, truth, schema.event_types)
-    rules = DecodingRules(thresholds, temperature, tag_temperature, **spans)
+    rules = replace(rules, thresholds=thresholds, temperature=temperature)
     return set_event_rules(gold, scores, schema, rules)
 
 
