@@ -11,6 +11,7 @@ import click
 from labels.adopt import adopt_predictions
 from labels.checker import check_corpus
 from labels.convert import Format, convert_file, read_file
+from labels.copies import Copies
 from labels.errors import MarsadError, RecordError
 from labels.findings import Finding, Severity
 from labels.pool import PoolRules, pool_sentences
@@ -121,12 +122,18 @@ def convert(
 @click.option("--match", default="", help="Only documents in which this regular expression is found.")
 @click.option("--min-matches", type=click.IntRange(min=1), default=1, show_default=True, help="How many times.")
 @click.option("--share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Of the documents.")
-@click.option("--exclude", multiple=True, type=_FILE, help="Annotated JSONL whose documents are left out.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    type=_FILE,
+    help="Annotated JSONL whose documents, and near copies of its sentences, are left out.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 def pool(documents: tuple[Path, ...], output: Path, exclude: tuple[Path, ...], **options: Any) -> None:
     """Split DOCUMENTS (JSONL, plain or .xz) into sentences that `select` can choose from."""
-    known = {str(record.get("doc")) for path in exclude for _, record in read_jsonl(path)}
-    rules = PoolRules(exclude=frozenset(known), **options)
+    known = [record for path in exclude for _, record in read_jsonl(path)]
+    copies = Copies(str(record.get("text", "")) for record in known)
+    rules = PoolRules(exclude=frozenset(str(record.get("doc")) for record in known), copies=copies, **options)
     written = write_jsonl(output, (record for path in documents for record in pool_sentences(path, rules)))
     click.echo(f"{output}: {written} sentences", err=True)
 

@@ -3,10 +3,11 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from labels.copies import Copies
 from labels.records import parse_document, read_jsonl
 from labels.sentences import split_sentences
 
@@ -18,7 +19,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 class PoolRules:
     """Which sentences of a document come into the pool: its first `lead`, and `others` more of the rest, drawn by the
     document's id and `seed`. Documents in which `match` is found less than `min_matches` times are left out, and so are
-    those of `exclude`."""
+    those of `exclude` and sentences that are nearly one of `copies`."""
 
     source: str = ""
     lead: int = 3
@@ -27,6 +28,7 @@ class PoolRules:
     min_matches: int = 1
     share: float = 1.0
     exclude: frozenset[str] = frozenset()
+    copies: Copies = field(default_factory=lambda: Copies(()))
     seed: int = 1
 
 
@@ -42,7 +44,7 @@ def pool_sentences(path: Path, rules: PoolRules) -> Iterator[dict[str, Any]]:
         for number in _chosen(document.id, len(spans := split_sentences(document.text)), rules):
             span = spans[number]
             text = span.of(document.text)
-            if len(_LETTER.findall(text)) >= MIN_LETTERS:
+            if len(_LETTER.findall(text)) >= MIN_LETTERS and text not in rules.copies:
                 yield {
                     "id": f"{document.id}#{number}",
                     "doc": document.id,
