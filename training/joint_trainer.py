@@ -117,7 +117,8 @@ class JointTrainer(Trainer):
                 {"params": [p for p in encoder if p.ndim <= 1], "lr": rate, "weight_decay": 0.0},
                 {"params": heads, "lr": self.config.head_learning_rate, "weight_decay": decay},
             ]
-            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+            # All weights of a group in one pass over the memory: a third of a step went into as many passes as Adam has terms.
+            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
         return self.optimizer
 
 
