@@ -1,7 +1,8 @@
 """The verbs that make models: pretrain, train, average, evaluate, export."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from labels.folder import ModelFolder
 from labels.records import parse_annotation, parse_prediction, read_annotations, read_jsonl, write_jsonl
 from labels.schema import DEFAULT_SCHEMA, load_schema
 from labels.types import Annotation, Prediction
+from training.comparison import compare, gains_markdown
 from training.config import load_config
 from training.error_list import list_errors
 from training.metrics import Evaluation, evaluate_by_schema
@@ -88,6 +90,7 @@ def average(config_file: Path, data: Path | None, seeds: tuple[int, ...]) -> Non
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option("--trained-on", multiple=True, type=_FILE, help="Annotated JSONL; its names are judged apart from unseen ones.")
+@click.option("--baseline", type=_FILE, help="Predictions of another model: what is gained on it, with paired intervals.")
 @click.option("--errors", type=click.Path(dir_okay=False, path_type=Path), help="JSONL to write, one error a line.")
 def evaluate(
     *,
@@ -98,14 +101,13 @@ def evaluate(
     output: Path | None,
     seed: int,
     trained_on: tuple[Path, ...],
+    baseline: Path | None,
     errors: Path | None,
 ) -> None:
     """Compare predictions with gold; needs the two files and no model."""
     schema = load_schema(schema_file)
     annotations = _gold(gold)
-    predictions, failed = _predictions(pred)
-    if stray := predictions.keys() - {a.id for a in annotations}:
-        raise RecordError(str(pred), f"{len(stray)} ids are not in {gold}, such as {sorted(stray)[0]!r}")
+    predictions, failed = _predictions_for(annotations, gold, pred)
     seen = (e.span.of(a.text) for path in trained_on for a in read_annotations(path) for e in a.entities)
     names = frozenset(seen) if trained_on else None
     result = evaluate_by_schema(annotations, predictions, schema, known_names=names, seed=seed)
@@ -116,7 +118,17 @@ def evaluate(
         click.echo(f"{errors}: {written} errors", err=True)
     if output is not None:
         write_report(result, output, f"{pred.name} against {gold.name}")
-    click.echo(_shown(result, f"{pred.name} against {gold.name}", as_json=as_json))
+    title = f"{pred.name} against {gold.name}"
+    if baseline is None:
+        click.echo(_shown(result, title, as_json=as_json))
+        return
+    others, _ = _predictions_for(annotations, gold, baseline)
+    gains = compare(annotations, predictions, others, schema, seed=seed)
+    if as_json:
+        figures = {part: asdict(gain) for part, gain in gains.items()}
+        click.echo(json.dumps(json.loads(report_json(result)) | {"gains": figures}, ensure_ascii=False, indent=1))
+    else:
+        click.echo(report_markdown(result, title) + "\n" + gains_markdown(gains, baseline.name))
 
 
 @click.command()
@@ -158,6 +170,14 @@ def export(
 
 def _shown(result: Evaluation, title: str, *, as_json: bool) -> str:
     return report_json(result) if as_json else report_markdown(result, title)
+
+
+def _predictions_for(gold: Sequence[Annotation], file: Path, path: Path) -> tuple[Mapping[str, Prediction], int]:
+    """The predictions in `path` and how many are errors; none may be of a record that the gold `file` lacks."""
+    predictions, failed = _predictions(path)
+    if stray := predictions.keys() - {a.id for a in gold}:
+        raise RecordError(str(path), f"{len(stray)} ids are not in {file}, such as {sorted(stray)[0]!r}")
+    return predictions, failed
 
 
 def _gold(path: Path) -> list[Annotation]:

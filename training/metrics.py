@@ -83,11 +83,11 @@ def evaluate(
     had, names are also judged apart by whether they are among them."""
     empty = Prediction("", "", "")
     pairs = [(a, predicted.get(a.id, empty)) for a in gold]
-    groups = _groups(gold)
+    groups = document_groups(gold)
     entity_counts = _count([_entity_sets(a, p) for a, p in pairs], entity_labels)
     event_counts = _count([_event_sets(a, p) for a, p in pairs], event_types)
     exact = np.array([a.event_types == p.event_types.keys() for a, p in pairs], dtype=np.int64).reshape(-1, 1, 1)
-    draws = _draws(groups, rounds, seed)
+    draws = draw_documents(groups, rounds, seed)
     triggered = any(event.trigger for _, p in pairs for event in p.events)
 
     def scored(sets: Callable[[Annotation | Prediction], Keys], labels: Sequence[str]) -> dict[str, Score]:
@@ -120,6 +120,21 @@ def evaluate(
         entity_confusion=entity_confusion(pairs, entity_labels) if entity_labels else {},
         event_confusion=event_confusion(pairs, event_types) if event_types else {},
     )
+
+
+def micro_counts(
+    gold: Sequence[Annotation], predicted: Mapping[str, Prediction], schema: LabelSchema
+) -> dict[str, npt.NDArray[np.int64]]:
+    """For each part that the schema has, `(records, 3)`: true positives, predicted, gold, of all labels together."""
+    empty = Prediction("", "", "")
+    pairs = [(a, predicted.get(a.id, empty)) for a in gold]
+    parts = {
+        "entities": ([_entity_sets(a, p) for a, p in pairs], schema.entity_labels),
+        "events": ([_event_sets(a, p) for a, p in pairs], schema.event_types),
+        "triggers": ([(_trigger_keys(a), _trigger_keys(p)) for a, p in pairs], schema.event_types),
+        "roles": ([(_role_keys(a), _role_keys(p)) for a, p in pairs], schema.role_names if schema.event_types else ()),
+    }
+    return {part: _count(sets, labels).sum(axis=1) for part, (sets, labels) in parts.items() if labels}
 
 
 def evaluate_by_schema(
@@ -201,13 +216,13 @@ def _count(pairs: Sequence[Sets], labels: Sequence[str]) -> Counts:
     return counts
 
 
-def _groups(gold: Sequence[Annotation]) -> npt.NDArray[np.int64]:
+def document_groups(gold: Sequence[Annotation]) -> npt.NDArray[np.int64]:
     """The number of each record's document."""
     names = {name: i for i, name in enumerate(dict.fromkeys(a.doc or a.id for a in gold))}
     return np.array([names[a.doc or a.id] for a in gold], dtype=np.int64)
 
 
-def _draws(groups: npt.NDArray[np.int64], rounds: int, seed: int) -> npt.NDArray[np.int64]:
+def draw_documents(groups: npt.NDArray[np.int64], rounds: int, seed: int) -> npt.NDArray[np.int64]:
     """How often each document is drawn in each round, `(rounds, documents)`."""
     documents = int(groups.max()) + 1 if len(groups) else 0
     if not documents:
@@ -232,7 +247,7 @@ def _scores(
     macro = float(f1[present].mean()) if present.any() else 0.0
     spread = f1_rounds[:, present].mean(axis=1) if present.any() else np.zeros(len(f1_rounds))
     rates = [_ratio(total[present, 0], total[present, k]).mean() if present.any() else 0.0 for k in (1, 2)]
-    scores["macro"] = Score(float(rates[0]), float(rates[1]), _interval(macro, spread), int(total[:, 2].sum()))
+    scores["macro"] = Score(float(rates[0]), float(rates[1]), interval(macro, spread), int(total[:, 2].sum()))
     return scores
 
 
@@ -246,14 +261,14 @@ def _ratio(top: npt.NDArray[np.int64], bottom: npt.NDArray[np.int64]) -> npt.NDA
 
 
 def _score(total: npt.NDArray[np.int64], f1: float, rounds: npt.NDArray[np.float64]) -> Score:
-    return Score(float(_ratio(total[0], total[1])), float(_ratio(total[0], total[2])), _interval(f1, rounds), int(total[2]))
+    return Score(float(_ratio(total[0], total[1])), float(_ratio(total[0], total[2])), interval(f1, rounds), int(total[2]))
 
 
-def _interval(value: float, rounds: npt.NDArray[np.float64]) -> Interval:
+def interval(value: float, rounds: npt.NDArray[np.float64]) -> Interval:
     low, high = np.percentile(rounds, [2.5, 97.5]) if len(rounds) else (value, value)
     return Interval(value, float(low), float(high))
 
 
 def _exact_interval(exact: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> Interval:
     hits, sizes = np.bincount(groups, weights=exact), np.bincount(groups)
-    return _interval(float(exact.mean()), (draws @ hits) / (draws @ sizes))
+    return interval(float(exact.mean()), (draws @ hits) / (draws @ sizes))
