@@ -103,12 +103,12 @@ class Crowd:
         """So many clients that wait for each answer before they ask again, each beginning with another request."""
         loop = asyncio.get_running_loop()
         end, done = loop.time() + seconds, loop.create_future()
+        lines: list[Line] = []
         turns: dict[Line, int] = {}
 
         def ask_again(line: Line) -> None:
             if line.lost or loop.time() > end:
                 turns.pop(line)
-                line.close()
                 if not turns and not done.done():
                     done.set_result(None)
                 return
@@ -117,17 +117,18 @@ class Crowd:
 
         for number in range(clients):
             _, line = await loop.create_connection(lambda: Line(ask_again), "127.0.0.1", self._port)
+            lines.append(line)
             turns[line] = number
             line.send(requests[number % len(requests)], seen)
         await done
+        await _hang_up(lines)
 
     async def settle(self, seconds: float) -> None:
         """Wait until all answers are there, at most so long, and hang up."""
         end = time.perf_counter() + seconds
         while (self._dialling or len(self._free) < len(self._open)) and time.perf_counter() < end:
             await asyncio.sleep(0.05)
-        for line in self._open:
-            line.close()
+        await _hang_up(list(self._open))
         self._open.clear()
         self._free.clear()
 
@@ -146,3 +147,11 @@ class Crowd:
             self._open.discard(line)
         else:
             self._free.append(line)
+
+
+async def _hang_up(lines: list[Line]) -> None:
+    """Close them, and wait until they are closed."""
+    for line in lines:
+        line.close()
+    while not all(line.lost for line in lines):
+        await asyncio.sleep(0.001)

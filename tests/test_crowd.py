@@ -32,6 +32,7 @@ async def flooded(requests: list[bytes]) -> Seen:
         for request in requests:  # on the lines that are open, where any is left
             crowd.send(request, seen)
         await crowd.settle(5)
+        await asyncio.sleep(0.1)  # the server's side hangs up as well
     return seen
 
 
@@ -55,6 +56,7 @@ def test_clients_wait_for_each_answer() -> None:
             seen = Seen()
             requests = [request_bytes("GET", "/200"), request_bytes("GET", "/503")]
             await Crowd(server.sockets[0].getsockname()[1]).press(requests, 3, 0.2, seen)
+            await asyncio.sleep(0.1)
             return seen
 
     statuses = asyncio.run(pressed()).statuses
