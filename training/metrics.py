@@ -21,6 +21,7 @@ from labels.schema import LabelSchema
 from labels.types import Annotation, Entity, Prediction
 from training.causes import fillings, role_causes, trigger_causes
 from training.confusion import entity_confusion, event_confusion
+from training.operating_points import OperatingPoint, operating_points
 from training.reliability import Reliability, measure_reliability
 from training.subsets import Keys, Sets, entity_subsets, record_subsets
 
@@ -50,7 +51,8 @@ class Score:
 class Evaluation:
     """All figures of one comparison. `entities`, `events` (types of a record), `triggers` (by type), `roles` (by role) and
     `role_types` (roles by event type) map each label, and `micro` and `macro`, to its score. `causes` counts errors of
-    triggers and roles by cause. `subsets`: micro figures of a part on some of the records or names."""
+    triggers and roles by cause. `operating_points` are thresholds of event types that give a precision. `subsets`: micro
+    figures of a part on some of the records or names."""
 
     records: int
     failed: int
@@ -61,6 +63,7 @@ class Evaluation:
     role_types: Mapping[str, Score] = field(default_factory=dict)
     causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    operating_points: Mapping[str, Sequence[OperatingPoint]] = field(default_factory=dict)
     subsets: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     exact_set: Interval | None = None
     entity_confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -115,6 +118,7 @@ def evaluate(
         role_types=scored(_role_type_keys, event_types if roles else ()),
         causes={"triggers": trigger_causes(pairs), "roles": role_causes(pairs)} if triggered else {},
         reliability=measure_reliability(pairs),
+        operating_points=operating_points(pairs, event_types),
         subsets={part: scores for part, scores in subsets.items() if scores},
         exact_set=_exact_interval(exact[:, 0, 0], groups, draws) if event_types and len(gold) else None,
         entity_confusion=entity_confusion(pairs, entity_labels) if entity_labels else {},

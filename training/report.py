@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from training.metrics import Evaluation, Interval, Score
+from training.operating_points import operating_lines
 from training.reliability import reliability_svg
 
 TABLE_HEAD = ("| label | precision | recall | F1 | 95 % interval | gold |", "| --- | --- | --- | --- | --- | --- |")
@@ -63,6 +64,8 @@ def report_markdown(evaluation: Evaluation, title: str) -> str:
     if evaluation.reliability:
         lines += ["", "## Calibration", "", "| part | expected calibration error | answers |", "| --- | --- | --- |"]
         lines += [f"| {part} | {each.error:.3f} | {each.answers} |" for part, each in evaluation.reliability.items()]
+    if evaluation.operating_points:
+        lines += ["", "## Thresholds of event types for a precision", "", *operating_lines(evaluation.operating_points)]
     return "\n".join(lines) + "\n"
 
 
