@@ -27,8 +27,9 @@ from benchmarks.sources import Row, Table
 from benchmarks.units import Outcome, Unit
 from labels.errors import ConfigError, RecordError
 from labels.types import Annotation, Event, Prediction
+from training.counts import BOOTSTRAP_ROUNDS
 from training.data import to_dataset
-from training.metrics import BOOTSTRAP_ROUNDS, Evaluation, evaluate
+from training.metrics import Evaluation, evaluate
 from training.model import DROPOUTS
 from training.precision import autocast_dtype
 

@@ -16,9 +16,10 @@ from benchmarks.units import Outcome, Unit
 from labels.records import annotation_record, write_jsonl
 from labels.schema import load_schema
 from labels.types import Annotation, Entity, Prediction, Span
+from training.counts import BOOTSTRAP_ROUNDS
 from training.data import load_tokenizer
 from training.finetune import train
-from training.metrics import BOOTSTRAP_ROUNDS, Evaluation, evaluate
+from training.metrics import Evaluation, evaluate
 from training.model import load_joint
 from training.predict import decode_sentence, score_sentences
 from training.train_config import TrainConfig

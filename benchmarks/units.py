@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.table import Spread, write_json
-from training.metrics import Interval
+from training.counts import Interval
 
 logger = logging.getLogger(__name__)
 

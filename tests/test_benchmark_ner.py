@@ -17,7 +17,7 @@ from benchmarks.units import Outcome, Unit, UnitStore, collapsed, mean_and_sprea
 from labels.conll import write_conll
 from labels.errors import ConfigError, RecordError
 from tests.tiny import gold, tiny_encoder
-from training.metrics import Interval
+from training.counts import Interval
 from training.provenance import write_provenance
 
 NAMES = {"ACTOR": "PERS", "LOCATION": "LOC"}

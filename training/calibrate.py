@@ -14,7 +14,7 @@ from labels.scores import SentenceScores
 from labels.types import Annotation
 from training.calibrate_events import set_event_rules
 from training.calibration import SHRINKAGE, TEMPERATURES, best_cut, best_temperature
-from training.metrics import f1_of
+from training.counts import f1_of
 
 SLIPS = 0.01
 GRID = np.round(np.arange(0.1, 0.91, 0.02), 2)

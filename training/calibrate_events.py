@@ -14,7 +14,7 @@ from labels.scores import SentenceScores
 from labels.types import Annotation
 from training.calibration import SHRINKAGE, best_cut, best_temperature
 from training.causes import Filling, fillings
-from training.metrics import f1_of
+from training.counts import f1_of
 
 Logits = npt.NDArray[np.floating]
 Truth = npt.NDArray[np.bool_]

@@ -11,7 +11,7 @@ import numpy as np
 
 from labels.schema import LabelSchema
 from labels.types import Annotation, Prediction
-from training.metrics import BOOTSTRAP_ROUNDS, Interval, document_groups, draw_documents, f1_of, interval, micro_counts
+from training.counts import BOOTSTRAP_ROUNDS, Interval, document_groups, draw_documents, f1_of, interval, micro_counts
 
 
 @dataclass(frozen=True)

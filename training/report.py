@@ -6,7 +6,8 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
-from training.metrics import Evaluation, Interval, Score
+from training.counts import Interval
+from training.metrics import Evaluation, Score
 from training.operating_points import operating_lines
 from training.reliability import reliability_svg
 
