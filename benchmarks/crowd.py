@@ -1,6 +1,6 @@
 """Clients that cost next to nothing: what they take of the cores that they share with the server is missing in what it answers.
 
-An HTTP library may spend as much on a request as a server that sends it away. These clients write bytes that were made beforehand
+An HTTP library may spend as much on a request as a server that sends it away. These clients write bytes made beforehand
 and look into an answer for its status and its length alone.
 """
 
