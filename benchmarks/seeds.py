@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any
@@ -169,8 +169,7 @@ def _report(given: argparse.Namespace) -> None:
     results = []
     for seed in given.seeds:
         # The folder `marsad train --seed` would write: one run serves both.
-        output = config.output.with_name(f"{config.output.name}-s{seed}")
-        results.append(run_seed(replace(config, seed=seed, output=output), given.data, gold))
+        results.append(run_seed(config.with_seed(seed), given.data, gold))
     warnings = collapsed(results)
     lines = [f"## {config.output.name}, seeds {', '.join(map(str, given.seeds))}", "", *machine_lines(machine, timed=False), ""]
     lines += [seed_table(results), *([""] if warnings else []), *(f"**Warning: {line}**" for line in warnings)]

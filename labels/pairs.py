@@ -29,7 +29,7 @@ def unpaired(span: Span, text: str) -> int | None:
         sign = text[place]
         if waiting and sign in _OPENING and text[waiting[-1]] == _OPENING[sign]:
             waiting.pop()
-        elif sign in PAIRS and (sign != _LONE or opens(place, text)):
+        elif opens(place, text):
             waiting.append(place)
         elif sign in _OPENING:
             return min([place, *waiting])

@@ -12,7 +12,7 @@ from labels.errors import ConfigError
 from labels.folder import ModelFolder
 from labels.schema import load_schema
 from tests.tiny import gold, tiny_encoder, write_gold
-from training.average import average, run_folder
+from training.average import average
 from training.export import export_run
 from training.finetune import train
 from training.model import load_joint
@@ -40,7 +40,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     train(base)
     config = dataclasses.replace(base, base=str(base.output), output=root / "run", keep_heads=True)
     for seed in SEEDS:
-        train(dataclasses.replace(config, seed=seed, output=run_folder(config, seed)))
+        train(config.with_seed(seed))
     return config
 
 
@@ -51,7 +51,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_each_weight_is_the_mean_of_the_runs(config: TrainConfig) -> None:
     found = average(config, SEEDS)
-    one, two, mean = (weights(folder) for folder in (*(run_folder(config, seed) for seed in SEEDS), config.output))
+    one, two, mean = (weights(folder) for folder in (*(config.with_seed(seed).output for seed in SEEDS), config.output))
     assert any(not torch.equal(one[name], two[name]) for name in one)
     for name, value in mean.items():
         torch.testing.assert_close(value, (one[name] + two[name]) / 2, msg=name)

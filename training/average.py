@@ -7,7 +7,7 @@ al., Model soups, 2022). It costs nothing when the model answers.
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ def average(config: TrainConfig, seeds: Sequence[int], data: Path | None = None)
         raise ConfigError(
             "runs whose heads began by chance cannot be averaged: expected keep_heads = true and a base with heads"
         )
-    runs = [run_folder(config, seed) for seed in seeds]
-    records = [_record(run, config) for run in runs]
+    records = [_record(config.with_seed(seed)) for seed in seeds]
+    runs = [config.with_seed(seed).output for seed in seeds]
     schema = load_schema(config.schema)
     models = [load_joint(run, n_tags=len(schema.tags), n_types=len(schema.event_types)) for run in runs]
     _to_mean(models)
@@ -49,18 +49,15 @@ def average(config: TrainConfig, seeds: Sequence[int], data: Path | None = None)
     return set_rules_anew(config, data)
 
 
-def run_folder(config: TrainConfig, seed: int) -> Path:
-    """Where `marsad train --seed` puts its run."""
-    return config.output.with_name(f"{config.output.name}-s{seed}")
-
-
-def _record(run: Path, config: TrainConfig) -> dict[str, Any]:
+def _record(config: TrainConfig) -> dict[str, Any]:
+    """That of the finished run of `config`."""
+    run = config.output
     try:
         record: dict[str, Any] = json.loads((run / RUN_RECORD).read_text(encoding="utf-8"))
         known = record["config"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{run} holds no finished run; train it first (marsad train --seed)") from error
-    wanted = json.loads(json.dumps(asdict(replace(config, output=run, seed=known.get("seed", 0))), default=str))
+    wanted = json.loads(json.dumps(asdict(config), default=str))
     if other := sorted(key for key in wanted if known.get(key) != wanted[key]):
         raise ConfigError(f"{run} is a run of another configuration: {', '.join(other)} differ; train it again")
     return record

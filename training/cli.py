@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -49,7 +49,7 @@ def train(config_file: Path, data: Path | None, seed: int | None, rules_only: bo
 
     config = load_config(TrainConfig, config_file)
     if seed is not None:
-        config = replace(config, seed=seed, output=config.output.with_name(f"{config.output.name}-s{seed}"))
+        config = config.with_seed(seed)
     try:
         if rules_only:
             click.echo(report_markdown(set_rules_anew(config, data), f"{config.output.name} on dev"))

@@ -1,6 +1,6 @@
 """What one fine-tuning run is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labels.schema import DEFAULT_SCHEMA
@@ -36,3 +36,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < self.window:
             raise ValueError(f"overlap {self.overlap} must be in [0, window), and window is {self.window}")
+
+    def with_seed(self, seed: int) -> "TrainConfig":
+        """The same run with another seed, in a folder of its own: `runs/x` -> `runs/x-s2`."""
+        return replace(self, seed=seed, output=self.output.with_name(f"{self.output.name}-s{seed}"))
