@@ -30,9 +30,10 @@ format: .venv/ready  ## Put the code into the one form `check` accepts.
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-train: .venv/ready  ## Fine-tune the shipped model again: make train DATA=folder (docs/training.md).
+train: .venv/ready  ## The last stage of the shipped model again: make train DATA=folder (docs/training.md).
 	@test -n "$(DATA)" || { echo "usage: make train DATA=folder-with-gold" >&2; exit 2; }
-	.venv/bin/marsad train --config training/configs/marsad-mini.toml --data $(DATA)
+	for seed in 1 2 3; do .venv/bin/marsad train --config training/configs/marsad-mini.toml --data $(DATA) --seed $$seed || exit; done
+	.venv/bin/marsad average --config training/configs/marsad-mini.toml --data $(DATA) --seed 1 --seed 2 --seed 3
 
 bench: .venv/ready  ## Measure speed against baselines in the same run (benchmarks/RESULTS.md).
 	.venv/bin/python -m benchmarks.throughput --model $(MODEL)
