@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from labels.errors import ConfigError
 from labels.folder import ModelFolder
 from labels.schema import load_schema
-from tests.tiny import gold, tiny_encoder, write_gold
+from tests.tiny import tiny_config
 from training.average import average
 from training.export import export_run
 from training.finetune import train
@@ -24,19 +24,7 @@ SEEDS = (1, 2)
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     root = tmp_path_factory.mktemp("average")
-    tiny_encoder(root / "encoder")
-    file = write_gold(root / "gold.jsonl", gold())
-    base = TrainConfig(
-        base=str(root / "encoder"),
-        output=root / "base",
-        train=(str(file),),
-        dev=(str(file),),
-        epochs=1,
-        batch_rows=3,
-        learning_rate=4e-3,
-        window=60,
-        overlap=10,
-    )
+    base = dataclasses.replace(tiny_config(root, epochs=1), output=root / "base")
     train(base)
     config = dataclasses.replace(base, base=str(base.output), output=root / "run", keep_heads=True)
     for seed in SEEDS:

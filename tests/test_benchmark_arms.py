@@ -12,11 +12,10 @@ from labels.errors import ConfigError
 from labels.folder import CHECKPOINT, EVENT_SCORES, TAG_SCORES, ModelFolder
 from labels.types import Document
 from serving.engine import Engine
-from tests.tiny import gold, tiny_encoder, write_gold
+from tests.tiny import gold, tiny_config
 from training.export import export_run
 from training.finetune import train
 from training.model import load_joint
-from training.train_config import TrainConfig
 
 WINDOW = 60
 
@@ -33,21 +32,8 @@ def threads_as_they_were() -> Iterator[None]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """Hardly trained, so that its scores are of all sizes; it has all heads."""
     root = tmp_path_factory.mktemp("arms")
-    tiny_encoder(root / "encoder")
-    file = write_gold(root / "gold.jsonl", gold())
-    config = TrainConfig(
-        base=str(root / "encoder"),
-        output=root / "run",
-        train=(str(file),),
-        dev=("data:gold.jsonl",),
-        epochs=8,
-        patience=8,
-        batch_rows=3,
-        learning_rate=4e-3,
-        window=WINDOW,
-        overlap=10,
-    )
-    train(config, root)
+    config = tiny_config(root, epochs=8, patience=8, window=WINDOW)
+    train(config)
     return export_run(root / "run", root / "model", name="tiny")
 
 

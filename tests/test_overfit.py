@@ -15,7 +15,7 @@ from labels.schema import parse_schema
 from labels.types import Document, Prediction
 from serving.analyzer import Analyzer
 from serving.engine import Engine
-from tests.tiny import gold, tiny_encoder, write_gold
+from tests.tiny import gold, tiny_config, tiny_encoder, write_gold
 from training.causes import fillings
 from training.export import export_run
 from training.finetune import resolve, set_rules_anew, train
@@ -25,22 +25,8 @@ from training.train_config import TrainConfig
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("overfit")
-    tiny_encoder(root / "encoder")
-    file = write_gold(root / "gold.jsonl", gold())
-    config = TrainConfig(
-        base=str(root / "encoder"),
-        output=root / "run",
-        train=(str(file),),
-        dev=("data:gold.jsonl",),
-        epochs=100,
-        patience=100,
-        batch_rows=3,
-        learning_rate=4e-3,
-        head_learning_rate=8e-3,
-        dropout=0.0,
-        window=60,
-        overlap=10,
-    )
+    rates = {"learning_rate": 4e-3, "head_learning_rate": 8e-3}
+    config = tiny_config(root, dev=("data:gold.jsonl",), epochs=100, patience=100, dropout=0.0, **rates)
     result = train(config, root)
     parts = (result.dev.entities, result.dev.events, result.dev.triggers, result.dev.roles)
     assert [part["micro"].f1.value for part in parts] == [1.0] * 4

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models
@@ -12,6 +13,7 @@ from labels.records import annotation_record
 from labels.schema import LabelSchema, load_schema
 from labels.types import Annotation
 from training.tokenizer import SPECIAL_PIECES, save_tokenizer, train_tokenizer
+from training.train_config import TrainConfig
 
 INLINE = (
     "شن [a1 سلاح الجو العراقي] {airstrike agents=a1 targets=a2 locations=l1|غارات جوية} على مواقع ل[a2 داعش] في [l1 الموصل].",
@@ -64,3 +66,19 @@ def tiny_encoder(folder: Path, *, positions: int = 64) -> Path:
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     save_tokenizer(tokenizer, folder, positions)
     return folder
+
+
+def tiny_config(root: Path, **changes: Any) -> TrainConfig:
+    """A run in `root/run` on the tiny encoder and gold, which are made there; `data:gold.jsonl` is that gold too."""
+    tiny_encoder(root / "encoder")
+    file = write_gold(root / "gold.jsonl", gold())
+    files = (str(file),)
+    values: dict[str, Any] = {
+        "train": files,
+        "dev": files,
+        "batch_rows": 3,
+        "learning_rate": 4e-3,
+        "window": 60,
+        "overlap": 10,
+    } | changes
+    return TrainConfig(base=str(root / "encoder"), output=root / "run", **values)
