@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.crowd import Crowd, Seen, request_bytes
+from benchmarks.crowd import Asked, Crowd, Seen, request_bytes
 from benchmarks.documents import documents_of
 from benchmarks.machine import describe_machine
 from benchmarks.model_command import heading, model_parser, run
@@ -31,17 +31,17 @@ PEAK_SECONDS = 10.0
 PROBE_EVERY = 0.25
 
 
-async def find_peak(crowd: Crowd, requests: list[bytes]) -> float:
+async def find_peak(crowd: Crowd, requests: list[Asked]) -> float:
     """Answers a second under CLIENTS clients."""
     seen = Seen()
     await crowd.press(requests, CLIENTS, PEAK_SECONDS, seen)
     return seen.statuses[200] / PEAK_SECONDS
 
 
-async def flood(crowd: Crowd, requests: list[bytes], rate: float, seconds: float) -> tuple[Seen, Seen]:
+async def flood(crowd: Crowd, requests: list[Asked], rate: float, seconds: float) -> tuple[Seen, Seen]:
     """Requests at `rate` a second, and probes beside them."""
     seen, probes = Seen(), Seen()
-    probe = request_bytes("GET", "/readyz")
+    probe = Asked(request_bytes("GET", "/readyz"))
     turn, sent, probed = itertools.cycle(requests), 0, 0
     began = time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds:
@@ -69,7 +69,7 @@ def table(seen: Seen, probes: Seen) -> str:
 
 async def measure(port: int, bodies: list[bytes], times: float, seconds: float) -> tuple[float, float, Seen, Seen]:
     """Peak, the share of a core that the clients took in the flood, and what was seen in it."""
-    requests = [request_bytes("POST", "/analyze", body) for body in bodies]
+    requests = [Asked(request_bytes("POST", "/analyze", body)) for body in bodies]
     crowd = Crowd(port)
     await find_peak(crowd, requests)  # warm
     peak = await find_peak(crowd, requests)

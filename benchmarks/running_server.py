@@ -25,12 +25,11 @@ class ServerError(MarsadError):
 
 @dataclass(frozen=True)
 class Call:
-    """One request and the answer it must get; None where any 200 will do."""
+    """One request."""
 
     method: str
     path: str
     body: bytes | None = None
-    expected: bytes | None = None
 
 
 @dataclass(frozen=True)

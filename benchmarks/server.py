@@ -3,16 +3,17 @@ beside the framework's empty endpoint and the rate of the same articles in proce
 `python -m benchmarks.server --model models/marsad-mini`"""
 
 import argparse
+import asyncio
 import http.client
 import itertools
 import json
 import math
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.crowd import Asked, Crowd, Seen, request_bytes
 from benchmarks.documents import documents_of
 from benchmarks.machine import describe_machine
 from benchmarks.model_command import heading, model_parser, run
@@ -68,9 +70,9 @@ class Load:
         return (len(self.latencies) - self.wrong) / self.seconds
 
 
-def first_answers(port: int, documents: Sequence[Document]) -> list[Call]:
+def first_answers(port: int, documents: Sequence[Document]) -> list[Asked]:
     """Every article asked for once, alone: what it gets is what it must get from then on."""
-    calls = []
+    asked = []
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for document in documents:
         body = json.dumps({"documents": [{"id": document.id, "text": document.text}]}).encode()
@@ -78,47 +80,24 @@ def first_answers(port: int, documents: Sequence[Document]) -> list[Call]:
         results = json.loads(answer).get("results", []) if status == 200 else []
         if len(results) != 1 or results[0]["id"] != document.id or "error" in results[0]:
             raise ServerError(f"document {document.id!r} was answered with {status}: {answer[:300]!r}")
-        calls.append(Call("POST", "/analyze", body, answer))
+        asked.append(Asked(request_bytes("POST", "/analyze", body), answer))
     connection.close()
-    return calls
+    return asked
 
 
-def press(port: int, endpoint: str, calls: Sequence[Call], clients: int, seconds: float) -> Load:
+def press(port: int, endpoint: str, asked: Sequence[Asked], clients: int, seconds: float) -> Load:
     """So many clients ask without pause, each on its own connection, each beginning with another article."""
-    latencies: list[list[float]] = [[] for _ in range(clients)]
-    wrong = [0] * clients
-    start = threading.Barrier(clients + 1)
-
-    def client(number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        turn = itertools.cycle([*calls[number % len(calls) :], *calls[: number % len(calls)]])
-        start.wait()
-        end = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < end:
-            call = next(turn)
-            try:
-                status, answer = ask(connection, call)
-                right = status == 200 and call.expected in (None, answer)
-            except (OSError, http.client.HTTPException):
-                connection.close()  # opens again by itself with the next request
-                right = False
-            wrong[number] += not right
-            latencies[number].append(1000 * (time.perf_counter() - began))
-        connection.close()
-
-    threads = [threading.Thread(target=client, args=(number,), daemon=True) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    start.wait(timeout=30)
+    seen = Seen()
     began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return Load(endpoint, clients, time.perf_counter() - began, tuple(itertools.chain(*latencies)), sum(wrong))
+    asyncio.run(Crowd(port).press(asked, clients, seconds, seen))
+    passed = time.perf_counter() - began
+    wrong = seen.statuses.total() - seen.statuses[HTTPStatus.OK] + seen.unlike
+    return Load(endpoint, clients, passed, tuple(itertools.chain(*seen.took.values())), wrong)
 
 
-def measure_load(port: int, calls: Sequence[Call], seconds: float) -> list[Load]:
+def measure_load(port: int, articles: Sequence[Asked], seconds: float) -> list[Load]:
     """Both endpoints in turn, in every round and at every number of clients."""
-    kinds = [(EMPTY, [Call("GET", "/livez")]), (ARTICLE, list(calls))]
+    kinds = [(EMPTY, [Asked(request_bytes("GET", "/livez"))]), (ARTICLE, list(articles))]
     slot = seconds / (ROUNDS * len(CLIENTS) * len(kinds))
     loads = []
     for clients in CLIENTS:
@@ -198,8 +177,10 @@ def _report(given: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as home, server(folder.path, port, Path(home), given.threads) as process:
         ready = wait_until_ready(process, port, Path(home) / "server.log", limit)
         at_ready = measure_memory(process)
-        calls = first_answers(port, documents)
-        loads = measure_load(port, calls, given.seconds)
+        articles = first_answers(port, documents)
+        took = time.process_time()
+        loads = measure_load(port, articles, given.seconds)
+        took = (time.process_time() - took) / sum(each.seconds for each in loads)
         after = measure_memory(process)
     in_process.append(measure_in_process(folder, documents, given.threads, IN_PROCESS))
     wrong = sum(each.wrong for each in loads)
@@ -209,6 +190,7 @@ def _report(given: argparse.Namespace) -> int:
     click.echo(memory_table(at_ready, after) + "\n")
     click.echo(f"In process, before and after: {in_process[0]:,.0f} and {in_process[1]:,.0f} articles/s.\n")
     click.echo(load_table(loads, sum(in_process) / 2))
+    click.echo(f"\nThe clients took {100 * took:.0f} % of one of the cores that they share with the server.")
     if given.output is not None:
         record: dict[str, Any] = {"model": folder.id, "machine": machine, "seconds_to_ready": ready, "in_process": in_process}
         record |= {

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from benchmarks.crowd import Crowd, Seen, request_bytes
+from benchmarks.crowd import Asked, Crowd, Seen, request_bytes
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -23,7 +23,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def flooded(requests: list[bytes]) -> Seen:
+async def flooded(requests: list[Asked]) -> Seen:
     async with await asyncio.start_server(_forgiving, "127.0.0.1", 0) as server:
         crowd, seen = Crowd(server.sockets[0].getsockname()[1]), Seen()
         for request in requests:
@@ -44,17 +44,24 @@ async def _forgiving(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 def test_every_request_is_seen_with_its_status() -> None:
-    requests = [request_bytes("POST", path, "مرصد".encode() * 100) for path in ("/200", "/429", "/200", "/0")]
+    requests = [Asked(request_bytes("POST", path, "مرصد".encode() * 100)) for path in ("/200", "/429", "/200", "/0")]
     seen = asyncio.run(flooded(requests))
     assert seen.statuses == {200: 4, 429: 2, 0: 2}
     assert all(0 <= took < 5000 for each in seen.took.values() for took in each)
+
+
+def test_an_answer_that_is_not_the_one_expected_is_counted() -> None:
+    kinds = [("/200", b"same"), ("/200", b"other"), ("/429", b"other"), ("/200", None)]
+    requests = [Asked(request_bytes("POST", path, b"same"), expected) for path, expected in kinds]
+    seen = asyncio.run(flooded(requests))
+    assert (seen.statuses, seen.unlike) == ({200: 6, 429: 2}, 2)
 
 
 def test_clients_wait_for_each_answer() -> None:
     async def pressed() -> Seen:
         async with await asyncio.start_server(_forgiving, "127.0.0.1", 0) as server:
             seen = Seen()
-            requests = [request_bytes("GET", "/200"), request_bytes("GET", "/503")]
+            requests = [Asked(request_bytes("GET", "/200")), Asked(request_bytes("GET", "/503"))]
             await Crowd(server.sockets[0].getsockname()[1]).press(requests, 3, 0.2, seen)
             await asyncio.sleep(0.1)
             return seen
@@ -69,7 +76,7 @@ def test_nobody_there_is_no_answer() -> None:
         async with await asyncio.start_server(_forgiving, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
         crowd, seen = Crowd(port), Seen()
-        crowd.send(request_bytes("GET", "/200"), seen)
+        crowd.send(Asked(request_bytes("GET", "/200")), seen)
         await crowd.settle(5)
         return seen
 
