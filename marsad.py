@@ -11,7 +11,7 @@ from labels import __version__
 from labels.errors import MarsadError
 
 VERBS = {
-    "tag": ("serving.cli:tag", "Read a text and show who, where and what happened."),
+    "tag": ("serving.tag:tag", "Read a text and show who, where and what happened."),
     "score": ("serving.batch.cli:score", "Score files of documents: JSONL, CSV, TSV, Parquet, plain text."),
     "split": ("serving.batch.split:split", "Cut large files into shards, for many machines to score."),
     "serve": ("serving.cli:serve", "Answer over HTTP."),

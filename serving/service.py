@@ -5,6 +5,7 @@ no check of their number. Sentences of all requests are batched by the scheduler
 """
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -113,6 +114,7 @@ class Marsad:
         self._tasks: set[asyncio.Task[bool]] = set()
         with suppress(RuntimeError):  # no event loop: not in a server
             loop = asyncio.get_running_loop()
+            gc.freeze()  # all that is there by now stays: looking through it for garbage would hold up requests
             signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._reload))
 
     @bentoml.api(route=ANALYZE, input_spec=DocumentsInput, output_spec=AnalyzeResponse)  # type: ignore[untyped-decorator]

@@ -7,8 +7,8 @@ from rich.console import Console
 
 from labels.types import Document, Span
 from serving.analyzer import Analyzer
-from serving.cli import tag
 from serving.engine import Engine
+from serving.tag import tag
 from serving.terminal import paint, plain, show
 from tests.folders import make_folder
 

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from serving.batch.cli import score
-from serving.cli import tag
 from serving.errors import SettingsError
+from serving.tag import tag
 from serving.thresholds import parse_thresholds
 from tests.folders import make_folder
 
