@@ -4,18 +4,16 @@ place of the module. Needs torch, onnx and onnxruntime."""
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.arms import Readings
 from benchmarks.baseline import PlainTorch
 from labels.folder import INPUT_IDS, INPUT_MASK, ONNX_GRAPH, ModelFolder
 from labels.types import Document, Prediction, Span
 from training.export import to_onnx
-
-if TYPE_CHECKING:
-    from benchmarks.throughput import Readings
 
 BATCH_ROWS = 64
 

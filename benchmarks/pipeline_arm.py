@@ -4,13 +4,14 @@ one that classifies, with the weights of the model folder. Needs torch and trans
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForTokenClassification, BertModel, BertPreTrainedModel, pipeline
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from benchmarks.arms import Readings
 from labels.errors import ConfigError
 from labels.folder import CHECKPOINT, ModelFolder
 from labels.sentences import split_sentences
@@ -18,9 +19,6 @@ from labels.types import Document, Span
 from training.bases import SPECIAL_PIECES
 from training.data import load_tokenizer
 from training.model import JointModel, load_joint
-
-if TYPE_CHECKING:
-    from benchmarks.throughput import Readings
 
 Precision = Literal["f32", "bf16"]
 DEFAULT_BATCH, LARGE_BATCH = 1, 32  # what a pipeline takes if it is told nothing, and what its users try next

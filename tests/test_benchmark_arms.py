@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.arms import MarsadArm, TorchArm
 from benchmarks.pipeline_arm import LARGE_BATCH, PipelineArm, plain_models
-from benchmarks.throughput import MarsadArm, TorchArm
 from labels.errors import ConfigError
 from labels.folder import CHECKPOINT, EVENT_SCORES, TAG_SCORES, ModelFolder
 from labels.types import Document
