@@ -56,18 +56,20 @@ _WARM_UP = 0.3  # seconds of load that are not counted
 
 @dataclass(frozen=True)
 class Load:
-    """What one kind of request did under one number of clients in one round; latencies in milliseconds."""
+    """What one kind of request did under one number of clients in one round; latencies in milliseconds. `refused` were sent
+    away as more waited than may, `wrong` are neither that nor the answer they should be."""
 
     endpoint: str
     clients: int
     seconds: float
     latencies: tuple[float, ...]
+    refused: int
     wrong: int
 
     @property
     def rate(self) -> float:
-        """Right answers a second: a wrong one may come faster."""
-        return (len(self.latencies) - self.wrong) / self.seconds
+        """Right answers a second: others may come faster."""
+        return (len(self.latencies) - self.refused - self.wrong) / self.seconds
 
 
 def first_answers(port: int, documents: Sequence[Document]) -> list[Asked]:
@@ -91,8 +93,9 @@ def press(port: int, endpoint: str, asked: Sequence[Asked], clients: int, second
     began = time.perf_counter()
     asyncio.run(Crowd(port).press(asked, clients, seconds, seen))
     passed = time.perf_counter() - began
-    wrong = seen.statuses.total() - seen.statuses[HTTPStatus.OK] + seen.unlike
-    return Load(endpoint, clients, passed, tuple(itertools.chain(*seen.took.values())), wrong)
+    refused = seen.statuses[HTTPStatus.TOO_MANY_REQUESTS]
+    wrong = seen.statuses.total() - seen.statuses[HTTPStatus.OK] - refused + seen.unlike
+    return Load(endpoint, clients, passed, tuple(itertools.chain(*seen.took.values())), refused, wrong)
 
 
 def measure_load(port: int, articles: Sequence[Asked], seconds: float) -> list[Load]:
@@ -138,13 +141,12 @@ def load_table(loads: Sequence[Load], in_process: float) -> str:
         for name, measured in of.items():
             waits = np.percentile(list(itertools.chain(*(each.latencies for each in measured))), [50, 95, 99])
             share = Spread.of(ratios).show(1) if name == ARTICLE else "1"
-            wrong = sum(each.wrong for each in measured)
+            counts = [str(sum(getattr(each, what) for each in measured)) for what in ("refused", "wrong")]
             beside = f"{100 * median(each.rate for each in measured) / in_process:.0f} %" if name == ARTICLE else ""
             rate = Spread.of([each.rate for each in measured]).show()
-            rows.append([name, str(clients), rate, *(f"{wait:,.1f}" for wait in waits), share, beside, str(wrong)])
-    return markdown_table(
-        ["request", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "empty / this", "of in process", "wrong"], rows
-    )
+            rows.append([name, str(clients), rate, *(f"{wait:,.1f}" for wait in waits), share, beside, *counts])
+    head = ["request", "clients", "requests/s", "p50 ms", "p95 ms", "p99 ms", "empty / this", "of in process"]
+    return markdown_table([*head, "refused", "wrong"], rows)
 
 
 def memory_table(ready: Memory, loaded: Memory) -> str:
@@ -200,7 +202,9 @@ def _report(given: argparse.Namespace) -> int:
         write_json(given.output, record)
     if wrong:
         total = sum(len(each.latencies) for each in loads)
-        click.echo(f"benchmarks.server: {wrong} of {total} answers were not 200 or not equal to the first", err=True)
+        click.echo(
+            f"benchmarks.server: {wrong} of {total} answers were neither equal to the first nor sent away with 429", err=True
+        )
     return int(wrong > 0)
 
 
