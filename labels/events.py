@@ -6,8 +6,10 @@ events. A role is filled with every entity of a fitting label whose product with
 the same words the likeliest is taken, as the guide wants one mention of each.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from labels.iob import Offsets
 from labels.schema import LabelSchema
 from labels.scores import SentenceScores
 from labels.types import Span
+
+# Pieces between a trigger and the names that it looks at. No sentence is as long: it bounds what a text without a full stop
+# costs, which would grow with the square of its length.
+_REACH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +133,14 @@ class _Words:
 
 
 def piece_range(span: Span, offsets: Offsets) -> tuple[int, int] | None:
-    """First and last piece that `span` touches; None where it touches none."""
-    touched = [i for i, (start, end) in enumerate(offsets) if start < span.end and span.start < end and start < end]
-    return (touched[0], touched[-1]) if touched else None
+    """First and last piece that `span` touches; None where it touches none. Offsets ascend, as those of every tokenizer."""
+    first = bisect_right(offsets, span.start, key=itemgetter(1))
+    last = bisect_left(offsets, span.end, key=itemgetter(0)) - 1
+    while first <= last and offsets[first][0] == offsets[first][1]:
+        first += 1
+    while first <= last and offsets[last][0] == offsets[last][1]:
+        last -= 1
+    return (first, last) if first <= last else None
 
 
 def role_logits(queries: Scores, keys: Scores, trigger: tuple[int, int], entity: tuple[int, int], n_roles: int) -> Scores:
@@ -148,11 +159,13 @@ class _Links:
         self._roles, self._temperature = schema.role_names, rules.role_temperature
         self._queries = scores.queries
         self._placed: list[int] = []
+        self._places: list[tuple[int, int]] = []  # first and last piece of each of them
         keys = []
         if scores.keys is not None:
             for i, entity in enumerate(entities):
                 if (place := piece_range(entity.span, scores.offsets)) is not None:
                     self._placed.append(i)
+                    self._places.append(place)
                     keys.append(_mean(scores.keys, place[0], place[1] + 1))
         if keys:
             self._keys = np.array(keys).reshape(len(keys), len(schema.roles), -1)
@@ -167,11 +180,13 @@ class _Links:
         if self._queries is None or not self._placed:
             return filled
         query = _mean(self._queries, run.first, run.last + 1).reshape(len(self._roles), -1)
+        first = bisect_left(self._places, run.first - _REACH, key=itemgetter(1))
+        near = slice(first, bisect_right(self._places, run.last + _REACH, key=itemgetter(0)))
         # `(entities, roles)`: the figures of `role_logits`, to the last digit.
-        likely = sigmoid((query * self._keys).sum(axis=2) / self._temperature)
+        likely = sigmoid((query * self._keys[near]).sum(axis=2) / self._temperature)
         rivals: dict[tuple[int, str, str], tuple[float, int]] = {}
-        for row, column in zip(*map(np.ndarray.tolist, np.nonzero((likely >= self._cuts) & self._fit)), strict=True):
-            i = self._placed[row]
+        for row, column in zip(*map(np.ndarray.tolist, np.nonzero((likely >= self._cuts) & self._fit[near])), strict=True):
+            i = self._placed[first + row]
             mention = (column, *self._names[i])
             rivals[mention] = max(rivals.get(mention, (0.0, i)), (likely.item(row, column), i))
         for column, i in sorted((mention[0], i) for mention, (_, i) in rivals.items()):

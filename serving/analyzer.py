@@ -155,7 +155,10 @@ class Analyzer:
                 return None
 
             while (pending := await self.run(advance)) is not None:
-                await asyncio.wait([asyncio.wrap_future(pending)])
+                done = asyncio.wrap_future(pending)
+                # What it holds is asked for in `advance`, or by nobody where the call is given up meanwhile.
+                done.add_done_callback(lambda each: each.cancelled() or each.exception())
+                await asyncio.wait([done])
         return answers
 
     async def run(self, work: Callable[[], Result]) -> Result:

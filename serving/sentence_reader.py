@@ -10,7 +10,7 @@ from labels.types import Span
 from labels.windows import plan_windows
 from serving.assembly import SentenceReading
 from serving.engine import Engine, Pieces
-from serving.scheduler import Scheduler, Share
+from serving.scheduler import Cancelled, Scheduler, Share
 from serving.watch import Watch
 
 Pending = Future[list[SentenceReading]]
@@ -33,6 +33,8 @@ class SentenceReader:
             return done
 
         def encode() -> None:
+            if share.dropped:
+                raise Cancelled
             with self._watch.timed("encode"):
                 pieces = self._engine.encode(texts)
                 manifest = self._engine.folder.manifest
@@ -42,6 +44,8 @@ class SentenceReader:
             scores.add_done_callback(lambda found: self._attempt(done, lambda: decode(pieces, windows, found.result())))
 
         def decode(pieces: Sequence[Pieces], windows: Sequence[Sequence[Span]], found: Sequence[RowScores]) -> None:
+            if share.dropped:
+                raise Cancelled
             scores = iter(found)
             with self._watch.timed("decode"):
                 read = [

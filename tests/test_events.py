@@ -123,6 +123,38 @@ def test_piece_range(span, pieces):
     assert piece_range(Span(*span), WORDS) == pieces
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12), st.integers(0, 30), st.integers(1, 5))
+def test_piece_range_is_what_the_span_touches(steps, start, length):
+    """Of pieces that ascend, empty ones and neighbours without a gap among them."""
+    at, offsets = 0, []
+    for size, gap in steps:
+        offsets.append((at, at + size))
+        at += size + gap
+    touched = [i for i, (first, end) in enumerate(offsets) if first < start + length and start < end and first < end]
+    expected = (touched[0], touched[-1]) if touched else None
+    assert piece_range(Span(start, start + length), offsets) == expected
+
+
+def test_a_name_far_behind_its_trigger_is_not_asked():
+    """What a text without a stop costs would else grow with the square of its length."""
+    words = 1200
+    text = "قصف داعش " + "ثم " * (words - 4) + "صنعاء داعش"
+    offsets, at = [], 0
+    for word in text.split():
+        offsets.append((at, at + len(word)))
+        at += len(word) + 1
+    spans = [ScoredSpan("ACTOR", Span(*offsets[1]), 0.9), ScoredSpan("LOCATION", Span(*offsets[-2]), 0.9)]
+    width = 2 * len(SCHEMA.roles)
+    triggers = np.full((len(offsets), len(TYPES)), -9.0, dtype=np.float32)
+    links = {name: np.full((len(offsets), width), 2.0, dtype=np.float32) for name in ("queries", "keys")}
+    for place, filled in ((0, {0}), (len(offsets) - 300, {1})):
+        hot = triggers.copy()
+        hot[place] = 3.0
+        scores = SentenceScores(triggers=hot, offsets=offsets, **links)
+        [event] = decode_events({"shelling": 0.9}, spans, scores, text, SCHEMA, DecodingRules())
+        assert {i for indexes in event.roles.values() for i in indexes} == filled
+
+
 @settings(deadline=None)
 @given(st.data())
 def test_training_and_decoding_link_alike(data):
