@@ -5,7 +5,10 @@ asked adds them up. BentoML's own metrics know neither documents nor pieces and 
 """
 
 import os
+import re
+from pathlib import Path
 
+import psutil
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 from serving.scheduler import Pass
@@ -21,6 +24,7 @@ class Metrics(Watch):
     """One for each process. The names are part of what an operator builds on: docs/serving.md lists them."""
 
     def __init__(self) -> None:
+        _forget_the_dead()
         # With files in the directory the registry is not read; without, as in tests, it is.
         self._registry = CollectorRegistry()
         kept = self._registry
@@ -82,3 +86,11 @@ class Metrics(Watch):
             self.model.labels(*self._serving).set(0)
         self._serving = (model, precision)
         self.model.labels(model, precision).set(1)
+
+
+def _forget_the_dead() -> None:
+    """What workers that were killed had under way is nobody's any more."""
+    for file in Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", os.devnull)).glob("gauge_live*.db"):
+        process = int(re.findall(r"\d+", file.stem)[-1])
+        if not psutil.pid_exists(process):
+            multiprocess.mark_process_dead(process)  # type: ignore[no-untyped-call]

@@ -16,6 +16,7 @@ from functools import cache
 from typing import Any
 
 import bentoml
+from bentoml._internal.server.http import traffic
 from bentoml._internal.utils.analytics import usage_stats
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -31,6 +32,7 @@ from serving.current_model import CurrentModel
 from serving.door import ANALYZE, DOCUMENTS, Door
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.openapi import describe
+from serving.replies import Application, Message, Receive, Send
 from serving.settings import Settings, warn_of_unknown, workers_from_environment
 from serving.wire import AnalyzeRequest, AnalyzeResponse, LabelOut, LimitsOut, ModelOut, parse_documents
 
@@ -42,8 +44,22 @@ logger = logging.getLogger(__name__)
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 usage_stats.do_not_track.cache_clear()
 
-# The door has the deadline; BentoML's would answer in another shape.
+# The door has the deadline. BentoML's would answer in another shape, and it keeps a timer of each request, answered or not,
+# until its time is up: at 24 hours that was 800 bytes a request which never came back.
 TIMEOUT = 24 * 60 * 60
+
+
+class _Untimed:
+    """In the place of BentoML's timer, which no setting leaves out."""
+
+    def __init__(self, app: Application, timeout: float) -> None:  # noqa: ARG002  # BentoML's signature
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+traffic.TimeoutMiddleware = _Untimed  # type: ignore[assignment,misc]
 
 
 class DocumentsInput(bentoml.IODescriptor, AnalyzeRequest):  # type: ignore[misc]
@@ -110,12 +126,13 @@ class Marsad:
         self.settings = _read_settings()
         warn_of_unknown(os.environ)
         set_up_logs()
-        self.model = CurrentModel(self.settings, _metrics())
         self._tasks: set[asyncio.Task[bool]] = set()
         with suppress(RuntimeError):  # no event loop: not in a server
             loop = asyncio.get_running_loop()
-            gc.freeze()  # all that is there by now stays: looking through it for garbage would hold up requests
+            # Before the model is opened: one that takes its place from here on is heard of, and opened after.
             signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._reload))
+        self.model = CurrentModel(self.settings, _metrics())
+        gc.freeze()  # all that is there by now stays: looking through it for garbage would hold up requests
 
     @bentoml.api(route=ANALYZE, input_spec=DocumentsInput, output_spec=AnalyzeResponse)  # type: ignore[untyped-decorator]
     async def analyze(self, documents: list[Any]) -> Response:
