@@ -85,7 +85,14 @@ class ModelFolder:
     @classmethod
     def open(cls, path: Path, *, verify: bool = True) -> "ModelFolder":
         """Read and check the folder at `path`; with `verify` every served file is hashed. FolderError says which file
-        is absent, damaged or of another version, and what to do."""
+        is absent, damaged or of another version, and what to do. A link is followed once: it may point elsewhere meanwhile."""
+        try:
+            return cls._open(path.resolve(), verify=verify)
+        except OSError as error:
+            raise FolderError(f"{path}: cannot be read: {error}") from error
+
+    @classmethod
+    def _open(cls, path: Path, *, verify: bool) -> "ModelFolder":
         manifest = _read_manifest(path)
         for name in (*SERVED, *OPTIONAL):
             if not (path / name).is_file():

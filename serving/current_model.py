@@ -55,8 +55,12 @@ class CurrentModel:
         async with self._reloading:
             try:
                 opened = await asyncio.to_thread(self._open)
-            except MarsadError as error:
-                logger.error("the model was not reloaded, %s goes on: %s", self.analyzer.engine.folder.id, error)
+            except Exception as error:
+                # What is not ours to foresee is no reason to end: the model of before is there.
+                trace = None if isinstance(error, MarsadError) else error
+                logger.error(
+                    "the model was not reloaded, %s goes on: %s", self.analyzer.engine.folder.id, error, exc_info=trace
+                )
                 self._metrics.reloads.labels("no").inc()
                 return False
             with self._counting:

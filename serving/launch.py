@@ -1,10 +1,14 @@
 """BentoML's server in this process: its own command, and SIGHUP, which it does not know, handed on to its workers."""
 
+import atexit
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,8 +25,15 @@ def launch(host: str, port: int, environment: Mapping[str, str]) -> NoReturn:
     # Hundreds of modules are imported now, of which nothing becomes garbage: looking for it took a fifth of the time.
     gc.set_threshold(100_000, 20, 100)
     # Imported here, after the environment is as it has to be: BentoML reads it when it is imported.
+    from bentoml._internal.configuration.containers import BentoMLContainer
     from bentoml_cli.cli import cli
     from circus.sighandler import SysHandler
+
+    # A folder for the counts of this server's workers: BentoML's own is one for all servers, and each empties it at its start.
+    counts = tempfile.mkdtemp(prefix="marsad-metrics-")
+    atexit.register(shutil.rmtree, counts, ignore_errors=True)
+    BentoMLContainer.prometheus_multiproc_dir.set(counts)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until circus listens; it means nothing before there are workers
 
     # circus looks for a method of this name when SIGHUP comes, and has none.
     SysHandler.handle_hup = lambda _: _hand_on()
@@ -33,4 +44,17 @@ def launch(host: str, port: int, environment: Mapping[str, str]) -> NoReturn:
 
 def _hand_on() -> None:
     for worker in psutil.Process().children():
-        worker.send_signal(signal.SIGHUP)
+        with suppress(psutil.NoSuchProcess):
+            if _listens(worker.pid):
+                worker.send_signal(signal.SIGHUP)
+
+
+def _listens(process: int) -> bool:
+    """Whether SIGHUP would reach a handler. A worker that is still starting has none, would die of it, and is yet to open the
+    folder anyway."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:  # not on Linux
+        return True
+    [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(caught, 16) >> (signal.SIGHUP - 1) & 1)

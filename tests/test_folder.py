@@ -74,6 +74,25 @@ def test_a_missing_file_is_named(folder, name):
         ModelFolder.open(folder)
 
 
+def test_a_folder_that_may_not_be_read_is_named(folder, monkeypatch):
+    def forbidden(_):
+        raise PermissionError(13, "Permission denied", "graph.bin")
+
+    monkeypatch.setattr("labels.folder.hash_file", forbidden)
+    with pytest.raises(FolderError, match=r"cannot be read: .*Permission denied"):
+        ModelFolder.open(folder)
+
+
+def test_a_link_is_followed_once(folder, tmp_path):
+    link = tmp_path / "current"
+    link.symlink_to(folder)
+    opened = ModelFolder.open(link)
+    link.unlink()
+    assert opened.path == folder.resolve()
+    assert opened.schema.event_types
+    assert opened.id
+
+
 @pytest.mark.parametrize("name", SERVED)
 def test_a_damaged_file_is_named(folder, name):
     (folder / name).write_bytes((folder / name).read_bytes() + b" ")

@@ -91,6 +91,34 @@ def test_a_new_model_takes_over_without_a_lost_request_and_a_bad_one_does_not(mo
         assert server.stop() == 0
 
 
+def test_a_reload_asked_for_too_early_kills_nobody(models, tmp_path):
+    server, asked = Server(models["first"], tmp_path), 0
+    server.logged("Starting production")
+    [worker] = server.workers()
+    while "is ready, in" not in server.log.read_text() and worker.is_running():
+        server.process.send_signal(signal.SIGHUP)
+        asked += 1
+        time.sleep(0.05)
+    with server:
+        assert asked > 3
+        assert [each.pid for each in server.workers()] == [worker.pid]
+        assert server.call("POST", "/analyze", DOCUMENT)[0] == 200
+        assert server.stop() == 0
+
+
+def test_two_servers_count_apart(models, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with Server(models["first"], home) as one:
+        assert one.call("POST", "/analyze", DOCUMENT)[0] == 200
+        with Server(models["first"], home) as two:
+            assert one.metric("marsad_documents_total") == 1
+            assert two.metric("marsad_documents_total") == 0
+            assert two.stop() == 0
+        assert one.metric("marsad_documents_total") == 1
+        assert one.stop() == 0
+
+
 def test_a_worker_that_is_killed_comes_back_and_the_other_answers_meanwhile(models, tmp_path):
     with Server(models["first"], tmp_path, workers="2") as server:
         until(lambda: len(server.workers()) == 2, "there are not two workers")
