@@ -21,7 +21,9 @@ class Admission:
         self.most = most
         self.waiting = 0
         self._clock = clock
+        # On a watch that runs only while somebody waits: an idle hour says nothing of the pace.
         self._ended: deque[float] = deque(maxlen=_REMEMBERED)
+        self._busy = self._since = 0.0
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -30,16 +32,29 @@ class Admission:
             seconds = str(self.seconds_to_wait())
             message = f"{self.waiting} requests wait already, at most {self.most} may; come again in {seconds} s"
             raise RequestFault(Code.OVERLOADED, message, {"retry-after": seconds})
+        if not self.waiting:
+            self._since = self._clock()
         self.waiting += 1
+        counts = True
         try:
             yield
+        except RequestFault as fault:
+            counts = fault.code == Code.DEADLINE_EXCEEDED  # others were sent away at a glance
+            raise
         finally:
+            if counts:
+                self._ended.append(self._watch())
+            self._busy = self._watch()
+            self._since = self._clock()
             self.waiting -= 1
-            self._ended.append(self._clock())
 
     def seconds_to_wait(self) -> int:
         """Until half of those that wait now are answered, at the pace of late; 1 to 30."""
         if len(self._ended) < 2:
             return 1
-        each = (self._clock() - self._ended[0]) / len(self._ended)
+        each = (self._watch() - self._ended[0]) / len(self._ended)
         return max(1, min(_LONGEST_WAIT, math.ceil(each * self.waiting / 2)))
+
+    def _watch(self) -> float:
+        """Seconds in which somebody waited."""
+        return self._busy + (self._clock() - self._since if self.waiting else 0.0)

@@ -1,6 +1,7 @@
 """The body of a request: read no further than it may go, unpacked no further than that, and parsed to the list of documents."""
 
 import json
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,12 @@ Headers = Sequence[tuple[bytes, bytes]]
 # Window bits of zlib for what a client may send; both know their own end and check their own sum.
 _PACKED = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _IDENTITY = "identity"
+
+# A document is an object of at most four fields. Of `[{},{},…]` eight megabytes would become two hundred, and stop the event
+# loop for as long as that takes.
+_STRUCTURE = 64
+_SIGNS = (b"{", b"[", b",", b":")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class ClientGone(Exception):  # noqa: N818  # there is nobody to answer
@@ -87,6 +94,7 @@ def _too_large(limit: int) -> RequestFault:
 
 def parse_body(body: bytes, max_documents: int) -> list[Any]:
     """The documents as they came, each still to be checked. RequestFault where the request itself is wrong."""
+    _check_structure(body, max_documents)
     try:
         value = json.loads(body)
     except UnicodeDecodeError as error:
@@ -111,3 +119,17 @@ def parse_body(body: bytes, max_documents: int) -> list[Any]:
         message = f"documents: expected at most {max_documents}, found {len(documents)}; send them in several requests"
         raise RequestFault(Code.TOO_MANY_DOCUMENTS, message)
     return documents
+
+
+def _check_structure(body: bytes, max_documents: int) -> None:
+    """RequestFault where there are far more objects, lists and fields than so many documents have."""
+    most = _STRUCTURE * (max_documents + 1)
+    if _count_signs(body) <= most:  # most bodies are done here; texts hold some of these signs too
+        return
+    if (found := _count_signs(_STRING.sub(b"", body))) > most:
+        message = f"the body has {found} brackets, commas and colons outside its strings, where {max_documents} documents have"
+        raise RequestFault(Code.INVALID_REQUEST, f"{message} a few each; a document is an object of strings")
+
+
+def _count_signs(body: bytes) -> int:
+    return sum(body.count(sign) for sign in _SIGNS)

@@ -34,6 +34,7 @@ _PATHS = frozenset({ANALYZE, "/model", "/docs.json", "/metrics", "/", *PROBES})
 # Where in the ASGI scope the door leaves the checked list for the service.
 DOCUMENTS = "marsad.documents"
 _DEADLINE = b"x-deadline-seconds"
+_SLICE = 64 * 1024
 _CLIENT_GONE = 499  # as nginx logs it
 _JSON = (b"content-type", b"application/json")
 
@@ -174,7 +175,13 @@ class _Noted:
             self.entry.status = message["status"]
             message = {**message, "headers": [*message["headers"], (b"x-request-id", self.entry.request_id.encode())]}
         elif message["type"] == "http.response.body":
-            self.entry.bytes_out += len(message.get("body", b""))
+            body = message.get("body", b"")
+            self.entry.bytes_out += len(body)
+            # A piece waits until the client has read those before: an answer that nobody fetches holds its place and ends at
+            # its deadline, where a whole one would lie in memory uncounted.
+            for start in range(0, len(body) - _SLICE, _SLICE):
+                await self._send({"type": message["type"], "body": body[start : start + _SLICE], "more_body": True})
+            message = {**message, "body": body[(len(body) - 1) // _SLICE * _SLICE :]} if len(body) > _SLICE else message
         await self._send(message)
 
 

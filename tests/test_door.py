@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from serving.admission import Admission
 from serving.body import parse_body, read_body
 from serving.door import Door
-from serving.errors import SettingsError
+from serving.errors import Code, SettingsError
 from serving.replies import RequestFault
 from serving.settings import Settings
 from serving.tokens import Tokens
@@ -99,6 +99,58 @@ def test_the_time_to_come_again_follows_the_pace():
         now += 10_000
         assert admission.seconds_to_wait() == 30
     assert admission.waiting == 0
+
+
+def test_an_idle_hour_says_nothing_of_the_pace():
+    now = 0.0
+    admission = Admission(3, clock=lambda: now)
+    for _ in range(10):
+        with admission.place():
+            now += 0.02
+        now += 3600
+    with admission.place(), admission.place(), admission.place():
+        now += 0.02
+        assert admission.seconds_to_wait() == 1
+
+
+def test_requests_refused_at_a_glance_say_nothing_of_the_pace():
+    now = 0.0
+    admission = Admission(3, clock=lambda: now)
+    with admission.place():
+        for code in [Code.INVALID_REQUEST] * 50 + [Code.DEADLINE_EXCEEDED] * 2:
+            now += 4 if code == Code.DEADLINE_EXCEEDED else 0
+            with pytest.raises(RequestFault), admission.place():
+                raise RequestFault(code, "")
+        with admission.place(), admission.place():
+            assert admission.seconds_to_wait() == 3
+
+
+def test_an_answer_that_nobody_fetches_ends_at_its_deadline():
+    """It goes out in pieces, each of which waits until those before are read."""
+    whole = bytes(range(256)) * 1024
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": whole})
+
+    exchange = Exchange(door_of(app))
+    asyncio.run(exchange.run())
+    bodies = exchange.sent[1:]
+    assert b"".join(each["body"] for each in bodies) == whole
+    assert max(len(each["body"]) for each in bodies) == 64 * 1024
+    assert [each.get("more_body", False) for each in bodies] == [True] * 3 + [False]
+
+    slow = Exchange(door_of(app, deadline=0.05))
+
+    async def stalled(message):
+        slow.sent.append(message)
+        if len(slow.sent) == 3:
+            await asyncio.sleep(60)
+
+    slow.send = stalled
+    with pytest.raises(TimeoutError):
+        asyncio.run(slow.run())
+    assert len(slow.sent) == 3
 
 
 @pytest.mark.parametrize("path", ["/analyze", "/model"])
@@ -203,10 +255,10 @@ def test_tokens_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"short\n", "token 1: expected 16 or more"),
+        (b"# short\nshort\n", "tokens: line 2: expected a token of 16 or more"),
         (b"# nothing\n", "has no token; expected one a line"),
         (b"\xff\xfe", "cannot be read"),
-        ("رمز سري طويل جدا".encode(), "token 1: expected"),
+        ("رمز سري طويل جدا".encode(), "line 1: expected"),
         (None, "cannot be read"),
     ],
 )
@@ -216,6 +268,15 @@ def test_tokens_that_cannot_be_used(tmp_path, content, message):
         file.write_bytes(content)
     with pytest.raises(SettingsError, match=message):
         Tokens.read("", file)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [(",", "MARSAD_TOKENS: has no token"), (f"{TOKEN},short", "MARSAD_TOKENS: token 2")]
+)
+def test_a_variable_that_came_out_empty_does_not_open_the_door(given, message):
+    with pytest.raises(SettingsError, match=message):
+        Tokens.read(given, None)
+    Tokens.read("", None).check([])
 
 
 def test_answers_that_have_begun_are_broken_off(caplog):
@@ -252,6 +313,20 @@ def test_a_body_is_read_to_its_limit_and_no_further(body, limit, size, packed):
 def test_what_is_not_gzip(sent):
     with pytest.raises(RequestFault, match="the body is not gzip"):
         read([sent], 100, content_encoding="gzip")
+
+
+@pytest.mark.parametrize("inner", ["{}", "[]", '{"a":1}', "1.5", '"\\\\",{}'])
+def test_a_body_that_would_grow_in_memory_is_refused_unparsed(inner):
+    body = f'{{"documents":[[{",".join([inner] * 2000)}]]}}'.encode()
+    with pytest.raises(RequestFault, match=r"the body has [0-9]+ brackets, commas and colons outside its strings"):
+        parse_body(body, 3)
+
+
+@given(st.text(alphabet='{}[],:"\\ a\nا', min_size=300, max_size=600))
+def test_a_text_may_hold_any_signs(text):
+    for ascii_only in (True, False):
+        body = json.dumps({"documents": [{"id": "1", "text": text}]}, ensure_ascii=ascii_only).encode()
+        assert parse_body(body, 1) == [{"id": "1", "text": text}]
 
 
 json_values = st.recursive(
