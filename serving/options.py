@@ -54,15 +54,17 @@ threshold_option = click.option(
 def environment_of(
     model: Path | None, device: str | None, threads: int | None, precision: str | None, threshold: tuple[str, ...]
 ) -> dict[str, str]:
-    """The environment with what the options say in place of its own. A link to a model stays one: it may point elsewhere when
-    the model is reloaded."""
-    given = {
+    """The environment with what the options say in place of its own, and paths that hold from every folder, as workers have
+    another. A link to a model stays one: it may point elsewhere when the model is reloaded."""
+    given: dict[str, object] = {
         "MARSAD_MODEL": model and model.absolute(),
         "MARSAD_DEVICE": device,
         "MARSAD_THREADS": threads,
         "MARSAD_PRECISION": precision,
     }
     given["MARSAD_THRESHOLDS"] = ",".join(threshold) or None
+    if file := os.environ.get("MARSAD_TOKENS_FILE", "").strip():
+        given["MARSAD_TOKENS_FILE"] = Path(file).absolute()
     return dict(os.environ) | {name: str(value) for name, value in given.items() if value is not None}
 
 
