@@ -168,6 +168,17 @@ def test_parquet_with_bytes_that_are_no_text(tmp_path):
     assert second == Document("2", "a")
 
 
+def test_parquet_with_times_that_python_cannot_hold(tmp_path):
+    file = tmp_path / "in.parquet"
+    far = pa.array([2**62, 0, 7], pa.int64()).cast(pa.timestamp("us"))
+    pq.write_table(pa.table({"id": ["1", "2", "3"], "text": ["a", "b", "c"], "published": far}), file)
+    first, second, third = rows(file)
+    assert told(first)[1] == "unreadable"
+    assert told(first)[2].startswith(f"{file}:1: a value that Python cannot hold: ")
+    assert second.id == "2"
+    assert third.text == "c"
+
+
 def test_a_folder_of_texts(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "b.txt").write_bytes("\ufeffقال\r\nنعم".encode())

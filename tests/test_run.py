@@ -1,9 +1,11 @@
 """A run in parts: gone on with, refused, stopped, finished."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,7 @@ from serving.batch.inputs import find_inputs
 from serving.batch.job import Request
 from serving.batch.ledger import open_ledger, parts_folder
 from serving.batch.run import run_job
+from serving.batch.shards import shards_of
 from serving.batch.sinks import GROUP_ROWS, Sink
 from serving.batch.stages import StageTimes
 from serving.engine import Engine
@@ -247,6 +250,58 @@ def test_too_many_errors_stop_it_and_more_let_it_go_on(request_, analyzer, stage
     done = run_job(replace(request_, max_errors=5), analyzer, stages)
     assert (done.state, done.summary.failed, done.resumed) == ("done", 5, 16)
     assert [record["line"] for record in lines(tmp_path / "out.jsonl.quarantine.jsonl")] == [1, 11, 21, 31, 41]
+
+
+def test_too_many_errors_in_the_last_part_stop_it_too(request_, analyzer, stages, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"id": "1", "text": "قال"}\n{\n{\n', encoding="utf-8")
+    stopped = run_job(replace(request_, max_errors=1), analyzer, stages)
+    assert (stopped.state, stopped.summary.failed) == ("failed", 2)
+    assert not request_.output.exists()
+    assert [record["line"] for record in lines(tmp_path / "out.jsonl.quarantine.jsonl")] == [2, 3]
+    assert run_job(replace(request_, max_errors=1), analyzer, stages).state == "failed"
+    done = run_job(replace(request_, max_errors=2), analyzer, stages)
+    assert (done.state, done.resumed) == ("done", 3)
+    assert len(lines(request_.output)) == 3
+
+
+def test_files_in_another_order_are_another_job(request_, analyzer, stages, tmp_path):
+    (tmp_path / "other.jsonl").write_text('{"id": "x", "text": "قال"}\n' * 30, encoding="utf-8")
+    first, second = find_inputs([tmp_path / "in.jsonl"]), find_inputs([tmp_path / "other.jsonl"])
+    request = replace(request_, files=[*first, *second], ids="any")
+    run_job(request, analyzer, stages, asked=after(2))
+    with pytest.raises(FileError, match="unfinished parts are of another job: options: order was"):
+        run_job(replace(request, files=[*second, *first]), analyzer, stages)
+    assert run_job(request, analyzer, stages).state == "done"
+
+
+def test_an_input_is_not_replaced_by_what_stands_beside_the_output(request_, analyzer, stages, tmp_path):
+    kept = tmp_path / "out.jsonl.quarantine.jsonl"
+    (tmp_path / "in.jsonl").rename(kept)
+    with pytest.raises(FileError, match=r"quarantine\.jsonl: is one of the inputs"):
+        run_job(replace(request_, files=find_inputs([kept]), force=True), analyzer, stages)
+    assert len(lines(kept)) == 50
+
+
+def test_a_file_whose_name_is_no_text(analyzer, stages, tmp_path):
+    folder = tmp_path / "old"
+    folder.mkdir()
+    for name, content in ((b"\xce\xc8\xd1.txt", "قال داعش"), (b"\xd1.txt", b"\xff"), (b"b.txt", "نعم")):
+        (folder / os.fsdecode(name)).write_bytes(content if isinstance(content, bytes) else content.encode())
+    request = Request(find_inputs([folder]), [Sink.at(tmp_path / "out.jsonl")])
+    assert run_job(request, analyzer, stages).state == "done"
+    assert {record["id"] for record in lines(request.output)} == {"\\xce\\xc8\\xd1.txt", "\\xd1.txt", "b.txt"}
+    [bad] = lines(tmp_path / "out.jsonl.quarantine.jsonl")
+    assert bad["file"].endswith("\\xd1.txt")
+
+
+def test_no_name_leads_out_of_the_folder_of_answers(request_, monkeypatch, tmp_path):
+    for folder in ("here", "data/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "in.jsonl").rename(tmp_path / "data" / "deep" / "in.jsonl.jsonl")
+    monkeypatch.chdir(tmp_path / "here")
+    request = replace(request_, files=find_inputs(["../data/*/*.jsonl"]))
+    [shard] = shards_of(request, Path("answers"), "answers", "jsonl")
+    assert shard.output == Path("answers/data/deep/in.jsonl.jsonl")
 
 
 def test_a_part_is_full_by_characters_too(request_, analyzer, stages):

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -60,7 +61,13 @@ def find_inputs(paths: Sequence[str | Path], input_format: InputFormat | None = 
         if (twin := seen.setdefault(file.path.resolve(), file)) is not file:
             raise FileError(f"{file.path}: is named twice (as {twin.path} as well); each document would be scored twice")
     names = Counter(file.name for file in found)
-    return [file if names[file.name] == 1 else replace(file, name=file.path.as_posix()) for file in found]
+    found = [file if names[file.name] == 1 else replace(file, name=file.path.as_posix()) for file in found]
+    return [replace(file, name=readable(file.name)) for file in found]
+
+
+def readable(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8, as in archives of old systems, stand as a backslash and their number."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def known_format(path: Path) -> InputFormat | None:

@@ -58,6 +58,7 @@ def job_record(request: Request, contents: Sequence[InputContent], analyzer: Ana
         "input": {each.name: {"bytes": each.bytes, "sha256": each.sha256} for each in contents},
         "model": {"id": engine.folder.id, "device": engine.device, "precision": engine.precision},
         "options": {
+            "order": [each.name for each in contents],  # rows are counted through the files
             "formats": [file.format for file in request.files],
             "columns": {"id": columns.id, "text": columns.text, "published": columns.published, "source": columns.source},
             "delimiter": request.delimiter,

@@ -33,6 +33,11 @@ def files_of(request: Request) -> list[Sink]:
 def check_outputs(request: Request, job: Mapping[str, Any]) -> None:
     """FileError if a file of output may not be written: an input, twice the same, one that is there and not to be replaced."""
     inputs = {file.path.resolve() for file in request.files if not file.is_stdin}
+    for beside in (quarantine_of(request.output), summary_of(request.output)):
+        if beside.resolve() in inputs:
+            raise FileError(
+                f"{beside}: is one of the inputs, and would be written beside {request.output}; choose another name"
+            )
     seen: set[Path] = set()
     for sink in request.sinks:
         path = sink.path.resolve()

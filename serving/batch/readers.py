@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from labels.types import Document
 from serving.batch.columns import Columns, has_surrogates, unreadable
-from serving.batch.inputs import InputFile
+from serving.batch.inputs import InputFile, readable
 from serving.batch.packing import MAX_LINE_BYTES, bounded_lines, unpack
 from serving.batch.rows import Row
 from serving.errors import FileError
@@ -34,7 +34,7 @@ class Reading:
 
     @property
     def shown(self) -> str:
-        return self.file.name if self.file.is_stdin else str(self.file.path)
+        return self.file.name if self.file.is_stdin else readable(str(self.file.path))
 
     @contextmanager
     def lines(self) -> Iterator[Iterator[bytes]]:
@@ -137,6 +137,9 @@ def read_parquet(reading: Reading) -> Iterator[Row]:
                     values = {key: batch.column(key)[i].as_py() for key in wanted}
                 except UnicodeDecodeError as error:
                     yield reading.bad(number, f"not UTF-8: {error.reason} at byte {error.start}", {})
+                    continue
+                except (ValueError, OverflowError) as error:  # a time before the year 1, or of parts of a microsecond
+                    yield reading.bad(number, f"a value that Python cannot hold: {error}", {})
                     continue
                 yield reading.row(values, number, values)
             reading.told(number / total)

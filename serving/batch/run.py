@@ -62,6 +62,9 @@ def run_job(
         if not ledger.finished:
             show_quarantine(ledger, request)
             return Outcome("failed" if _too_many(ledger, request) else "stopped", ledger.summary, resumed)
+        if _too_many(ledger, request):  # found in the last part
+            show_quarantine(ledger, request)
+            return Outcome("failed", ledger.summary, resumed)
         for file, content in zip((file for file in request.files if not file.is_stdin), contents, strict=True):
             if state_of(file.path) != content.state:
                 raise FileError(f"{file.path}: was changed while it was read; begin again with --restart")
