@@ -28,9 +28,10 @@ from benchmarks.machine import describe_machine
 from benchmarks.model_command import heading, run
 from benchmarks.table import markdown_table, write_json
 from labels.errors import MarsadError
+from labels.spelling import normalised_words
 from labels.types import Document
 from serving.batch.inputs import find_inputs
-from serving.batch.near_duplicates import FEWEST_SHINGLES, Mark, NearDuplicates, normalised_words, shingles
+from serving.batch.near_duplicates import FEWEST_SHINGLES, Mark, NearDuplicates, shingles
 from serving.batch.source import Source
 
 WARM_UP = 200  # documents, so that what any index takes once is not counted to the documents

@@ -3,20 +3,21 @@
 What is learnt from must not hold copies of what is measured on, and to leave out the documents of the latter is not enough.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from labels.spelling import normalised_words
+
 SHARED_BY_BOTH = 0.4
 SHARED_BY_SHORTER = 0.6
-_WORD = re.compile(r"\w+")
 
 Runs = frozenset[tuple[str, ...]]
 
 
 class Copies:
     """Tells whether a text is nearly one of `texts`: two texts are copies where they share SHARED_BY_BOTH of all their runs
-    of three words (of two, in texts under five words), or SHARED_BY_SHORTER of the runs of the shorter one."""
+    of three words (of two, in texts under five words), or SHARED_BY_SHORTER of the runs of the shorter one. Spellings that
+    differ between newspapers count as one."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._runs = [_runs(text) for text in texts]
@@ -37,6 +38,6 @@ class Copies:
 
 
 def _runs(text: str) -> Runs:
-    words = _WORD.findall(text)
+    words = normalised_words(text)
     length = 3 if len(words) >= 5 else 2
     return frozenset(tuple(words[i : i + length]) for i in range(len(words) + 1 - length))

@@ -19,12 +19,23 @@ REPORT = "أعلنت وزارة الدفاع العراقية مقتل 22 مسل
         (REPORT.replace("22", "23"), True),
         (f"وقال مصدر أمس إن {REPORT} بعد معارك استمرت ثلاثة أيام مع قوات أخرى كانت هناك منذ أسبوع", True),
         ("أعلنت وزارة الدفاع العراقية مقتل 22 مسلحا", True),
+        ("اعلنت وزاره الدفاع العراقيه مَقتل ٢٢ مسلحا من تنظيم داعش في عمليه امنيه غرب الرمادى", True),
         ("أعلنت وزارة الدفاع العراقية أن طائراتها قصفت مواقع شمال الموصل وجنوبها أمس الأول", False),
         ("في عملية أمنية", False),
         ("الرمادي", False),
         ("", False),
     ],
-    ids=["same", "a number changed", "in a longer one", "its beginning", "same opening", "short", "one word", "empty"],
+    ids=[
+        "same",
+        "a number changed",
+        "in a longer one",
+        "its beginning",
+        "other spelling",
+        "same opening",
+        "short",
+        "one word",
+        "empty",
+    ],
 )
 def test_copies_are_known(text: str, copy: bool) -> None:
     assert (text in Copies([REPORT, "جملة أخرى لا شأن لها بهذا"])) is copy

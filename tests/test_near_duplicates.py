@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.batch.near_duplicates import FEWEST_SHINGLES, LOWEST, Mark, NearDuplicates, normalised_words, shingles
+from labels.spelling import normalised_words
+from serving.batch.near_duplicates import FEWEST_SHINGLES, LOWEST, Mark, NearDuplicates, shingles
 from serving.errors import SettingsError
 
 REPORT = (
@@ -165,6 +166,7 @@ def test_of_equally_similar_ones_the_first_is_named():
 
 _PROGRAM = """
 import json, random, sys
+from labels.spelling import normalised_words
 from serving.batch.near_duplicates import NearDuplicates
 seen = NearDuplicates(0.7)
 draw = random.Random(7)
