@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,6 +57,17 @@ def test_hand_counted() -> None:
     assert result.entity_confusion["(none)"]["LOCATION"] == 1
     assert result.event_confusion["protest"]["(none)"] == 1
     assert result.event_confusion["(none)"]["protest"] == 1
+
+
+def test_a_model_that_finds_no_event_misses_its_triggers() -> None:
+    """Else the epoch in which it finds none would be measured by fewer parts, and could come out as the best."""
+    event = Event("airstrike", Span(0, 3), {}, 1.0)
+    gold = [replace(GOLD[0], events=(event,))]
+    nothing = {"s0": replace(PREDICTED["s0"], events=(), event_types={})}
+    typed = {"s0": replace(PREDICTED["s0"], events=(replace(event, trigger=None),))}
+    found = [evaluate(gold, each, entity_labels=LABELS, event_types=TYPES, rounds=2) for each in (nothing, typed)]
+    assert found[0].triggers["micro"].f1.value == 0.0
+    assert found[1].triggers == {}  # of a model without triggers
 
 
 def test_a_missing_prediction_counts_as_empty_and_is_counted() -> None:

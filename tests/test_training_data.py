@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from labels.errors import ConfigError, SchemaError
+from labels.errors import ConfigError, RecordError, SchemaError
 from labels.iob import decode_tags
 from labels.schema import load_schema, parse_schema
 from labels.types import Annotation, Entity, Event, Span
@@ -15,6 +15,7 @@ from training.data import (
     MENDED,
     Collator,
     build_rows,
+    check_ids,
     count_borders,
     encode_sentences,
     load_gold,
@@ -125,6 +126,12 @@ def test_unknown_labels_are_refused_with_their_place(tmp_path: Path) -> None:
     other = parse_schema('[[entity]]\nname = "PERS"\n')
     with pytest.raises(SchemaError, match=r"g\.jsonl:1: 'ACTOR'"):
         load_gold([file], other)
+
+
+def test_dev_sentences_of_one_id_are_refused() -> None:
+    check_ids(gold())
+    with pytest.raises(RecordError, match="1 ids stand twice among the dev sentences"):
+        check_ids([*gold(), gold()[0]])
 
 
 def test_a_base_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -110,6 +110,13 @@ def load_gold(paths: Sequence[Path], schema: LabelSchema) -> list[Annotation]:
     return gold
 
 
+def check_ids(gold: Sequence[Annotation]) -> None:
+    """RecordError where two sentences that are to be measured have one id: they would be judged by one answer."""
+    counts = Counter(annotation.id for annotation in gold)
+    if doubled := [name for name, count in counts.items() if count > 1]:
+        raise RecordError(doubled[0], f"{len(doubled)} ids stand twice among the dev sentences; give each sentence its own")
+
+
 def encode_sentences(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Pieces]:
     """Cut each text into pieces without special ones and without truncation; offsets are trimmed, as in serving."""
     if not texts:

@@ -22,7 +22,7 @@ from labels.folder import SCHEMA, write_rules
 from labels.schema import LabelSchema, load_schema
 from training.bases import check_encoder
 from training.calibrate import set_rules
-from training.data import AlignmentReport, Collator, build_rows, count_borders, load_gold, load_tokenizer, to_dataset
+from training.data import AlignmentReport, Collator, build_rows, check_ids, count_borders, load_gold, load_tokenizer, to_dataset
 from training.joint_trainer import DevMeasure, JointTrainer, evaluate_model, training_arguments
 from training.memory import keep_freed_memory
 from training.metrics import Evaluation
@@ -64,6 +64,7 @@ def train(config: TrainConfig, data: Path | None = None) -> TrainResult:
     train_files = [resolve(path, data) for path in config.train]
     dev_files = [resolve(path, data) for path in config.dev]
     gold, dev = load_gold(train_files, schema), load_gold(dev_files, schema)
+    check_ids(dev)
     tokenizer = load_tokenizer(config.base)
     rows, alignment = build_rows(gold, tokenizer, schema, window=config.window, overlap=config.overlap)
     logger.info("training data: %s", alignment.summary())
@@ -121,6 +122,7 @@ def set_rules_anew(config: TrainConfig, data: Path | None = None) -> Evaluation:
     if not (folder / RUN_RECORD).is_file():
         raise ConfigError(f"{folder} holds no finished run: there is no {RUN_RECORD}; train it first")
     dev = load_gold([resolve(path, data) for path in config.dev], schema)
+    check_ids(dev)
     model = load_joint(folder, n_tags=len(schema.tags), n_types=len(schema.event_types))
     tokenizer = load_tokenizer(str(folder))
     scores = score_sentences(model, tokenizer, [a.text for a in dev], window=config.window, overlap=config.overlap)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 from labels.decode import DecodingRules
 from labels.schema import LabelSchema
 from labels.types import Annotation
+from training.data import check_ids
 from training.metrics import Evaluation, evaluate_by_schema
 from training.model import JointModel, joint_loss, load_joint, save_joint
 from training.precision import autocast_dtype
@@ -132,7 +133,8 @@ def evaluate_model(  # noqa: PLR0917
     *,
     rounds: int = 1000,
 ) -> Evaluation:
-    """Predict every gold sentence and compare."""
+    """Predict every gold sentence and compare. RecordError where two have one id."""
+    check_ids(gold)
     scores = score_sentences(model, tokenizer, [a.text for a in gold], window=config.window, overlap=config.overlap)
     predicted = {a.id: decode_sentence(a, s, schema, rules) for a, s in zip(gold, scores, strict=True)}
     return evaluate_by_schema(gold, predicted, schema, rounds=rounds)

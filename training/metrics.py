@@ -96,7 +96,9 @@ def evaluate(
     event_counts = count([event_sets(a, p) for a, p in pairs], event_types)
     exact = np.array([a.event_types == p.event_types.keys() for a, p in pairs], dtype=np.int64).reshape(-1, 1, 1)
     draws = draw_documents(groups, rounds, seed)
-    triggered = any(event.trigger for _, p in pairs for event in p.events)
+    # A model that found no event may well give triggers: they are missed then, not left out.
+    found_events = [event for _, p in pairs for event in p.events]
+    triggered = any(event.trigger for event in found_events or [event for a in gold for event in a.events])
 
     def scored(sets: Callable[[Annotation | Prediction], Keys], labels: Sequence[str]) -> dict[str, Score]:
         counts = count([(sets(a), sets(p)) for a, p in pairs], labels)
