@@ -36,7 +36,7 @@ from tests.layouts import (
     xlm_roberta,
 )
 from tests.tiny import INLINE, gold, write_gold
-from training.bases import check_encoder, check_tokenizer, longest_row
+from training.bases import check_encoder, check_tokenizer, first_position, longest_row
 from training.config import load_config
 from training.data import load_tokenizer
 from training.export import export_run, largest_difference, to_openvino
@@ -180,6 +180,8 @@ def test_the_longest_row_of_each_layout(tmp_path: Path) -> None:
     assert longest_row(modern_bert(wordpiece(lower=True))) == POSITIONS
     distil = DistilBertModel(DistilBertConfig(vocab_size=9, dim=8, n_heads=2, n_layers=1, hidden_dim=8))
     assert longest_row(distil) == 512
+    counted_from = [first_position(each) for each in (bert(wordpiece(lower=True)), xlm_roberta(sentencepiece()), distil)]
+    assert counted_from == [0, 2, 0]
 
 
 @pytest.mark.parametrize("layout", ["arabert", "xlm-r", "modernbert"])

@@ -12,17 +12,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertForMaskedLM
 
 from labels.errors import ConfigError, FolderError, TrainingError
 from tests.tiny import gold
 from training.config import load_config
+from training.encoders import build_encoder
 from training.export_encoder import export_encoder
 from training.initialization import position_width, start_from_neighbours
 from training.objectives import mask_pieces
 from training.pretrain import pretrain
 from training.pretrain_config import PretrainConfig
 from training.pretrain_data import TextSource, iter_paragraphs
+from training.pretrain_loop import PretrainingLoop
+from training.processes import Processes
 
 CONFIG = """
 output = "{output}"
@@ -120,6 +124,30 @@ def test_rows_that_cannot_be_shared_are_refused(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match="4 rows cannot be shared among 3 processes"):
         pretrain(write_config(tmp_path / "c.toml", tmp_path / "run", 2), texts)
+
+
+def test_long_rows_that_cannot_be_shared_are_refused(tmp_path: Path, texts: Path) -> None:
+    short = write_config(tmp_path / "c.toml", tmp_path / "run", 4)
+    config = dataclasses.replace(short, long_row_length=24, long_share=0.5)
+    pretrain(config, texts, prepare_only=True)
+    model = build_encoder(config.encoder, Tokenizer.from_file(str(config.output / "work" / "tokenizer.json")))
+    tokenizer = AutoTokenizer.from_pretrained(config.output / "work")
+    with pytest.raises(ConfigError, match=r"2 rows of 24 pieces \(long_row_length\) cannot be shared among 4 processes"):
+        PretrainingLoop(config, model, tokenizer, config.output / "work", Processes(0, 4, torch.device("cpu")))
+
+
+def test_a_tokenizer_that_was_saved_cutting_and_padding_does_neither(tmp_path: Path, texts: Path) -> None:
+    first = write_config(tmp_path / "first.toml", tmp_path / "first", 2)
+    pretrain(first, texts)
+    base = Tokenizer.from_file(str(first.output / "tokenizer.json"))
+    base.enable_truncation(3)
+    base.enable_padding(length=50)
+    base.save(str(first.output / "tokenizer.json"))
+    path = tmp_path / "second.toml"
+    write_config(path, tmp_path / "second", 2)
+    path.write_text(f'base = "{first.output}"\n' + path.read_text())
+    work = pretrain(load_config(PretrainConfig, path), texts, prepare_only=True)
+    assert (work / "pieces.bin").read_bytes() == (first.output / "work" / "pieces.bin").read_bytes()
 
 
 def test_prepared_work_needs_no_texts(tmp_path: Path, texts: Path) -> None:
@@ -246,18 +274,27 @@ def test_parts_of_a_batch_are_its_rows() -> None:
 def test_shifted_rows_begin_anywhere_and_stay_whole() -> None:
     rows = torch.randint(5, 20, (40, 8), generator=torch.Generator().manual_seed(1))
     batch = mask_pieces(rows, share=0.3, ordinary=torch.arange(20) >= 5, mask=4, seed=(1, 2))
-    all_of_them = batch.shifted(share=1.0, limit=32, seed=(1, 2)).places
+    all_of_them = batch.shifted(share=1.0, limit=32, first=0, seed=(1, 2)).places
     assert all_of_them is not None
     assert (all_of_them.diff(dim=1) == 1).all()
     assert all_of_them.min() >= 0
     assert all_of_them.max() < 32
     assert len(set(all_of_them[:, 0].tolist())) > 10
-    half = batch.shifted(share=0.5, limit=32, seed=(1, 2))
+    half = batch.shifted(share=0.5, limit=32, first=0, seed=(1, 2))
     assert half.places is not None
     assert 8 <= int((half.places[:, 0] == 0).sum()) <= 32
     assert torch.equal(half.part(1, 2).places, half.places[20:])  # type: ignore[arg-type]
-    assert batch.shifted(share=1.0, limit=8, seed=(1, 2)).places.max() == 7  # type: ignore[union-attr]
-    assert torch.equal(half.places, batch.shifted(share=0.5, limit=32, seed=(1, 2)).places)  # type: ignore[arg-type]
+    assert batch.shifted(share=1.0, limit=8, first=0, seed=(1, 2)).places.max() == 7  # type: ignore[union-attr]
+    assert torch.equal(half.places, batch.shifted(share=0.5, limit=32, first=0, seed=(1, 2)).places)  # type: ignore[arg-type]
+
+
+def test_rows_that_are_not_shifted_begin_where_the_encoder_counts_from() -> None:
+    rows = torch.randint(5, 20, (40, 8), generator=torch.Generator().manual_seed(1))
+    batch = mask_pieces(rows, share=0.3, ordinary=torch.arange(20) >= 5, mask=4, seed=(1, 2))
+    places = batch.shifted(share=0.5, limit=32, first=2, seed=(1, 2)).places
+    assert places is not None
+    assert places.min() == 2
+    assert places.max() < 34
 
 
 def test_first_layer_starts_by_looking_at_its_neighbours() -> None:

@@ -57,6 +57,12 @@ def longest_row(encoder: nn.Module) -> int | None:
     return positions.num_embeddings - (0 if positions.padding_idx is None else positions.padding_idx + 1)
 
 
+def first_position(encoder: nn.Module) -> int:
+    """The place of a row's first piece in the table of positions."""
+    positions = _position_table(encoder)
+    return 0 if positions is None or positions.padding_idx is None else positions.padding_idx + 1
+
+
 def _position_table(encoder: nn.Module) -> nn.Embedding | None:
     """The table of learnt positions; encoders with rotary or relative positions have none."""
     for name, module in encoder.named_modules():

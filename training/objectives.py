@@ -42,13 +42,13 @@ class MaskedBatch:
             self.ids[first : first + share], self.positions[masked] - first * length, self.targets[masked], places
         )
 
-    def shifted(self, *, share: float, limit: int, seed: tuple[int, int]) -> "MaskedBatch":
-        """The batch with a `share` of its rows beginning at any position up to which they fit under `limit`: so that short
-        rows teach far positions too."""
+    def shifted(self, *, share: float, limit: int, first: int, seed: tuple[int, int]) -> "MaskedBatch":
+        """The batch with a `share` of its rows beginning at any position up to which they fit under `limit`, the others at
+        `first`, from which the encoder counts: so that short rows teach far positions too."""
         count, length = self.ids.shape
         draw = np.random.default_rng([*seed, 1])
         starts = draw.integers(0, max(1, limit - length + 1), count) * (draw.random(count) < share)
-        return replace(self, places=torch.from_numpy(starts)[:, None] + torch.arange(length)[None])
+        return replace(self, places=first + torch.from_numpy(starts)[:, None] + torch.arange(length)[None])
 
 
 def mask_pieces(rows: Tensor, *, share: float, ordinary: Tensor, mask: int, seed: tuple[int, int]) -> MaskedBatch:

@@ -70,6 +70,8 @@ def _prepare(config: PretrainConfig, texts: Path | None, work: Path) -> None:
         _tokenizer(config, texts).save_pretrained(work)
     tokenizer = _load_tokenizer(work)
     inner: Tokenizer = tokenizer.backend_tokenizer
+    inner.no_truncation()  # a base may have been saved with either set
+    inner.no_padding()
     write_provenance(work, entries_of("pretrain", [texts / source.file for source in config.texts]))
     write_pieces(iter_paragraphs(texts, config.texts), inner, int(tokenizer.sep_token_id), work)
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from labels.errors import TrainingError
-from training.bases import longest_row
+from labels.errors import ConfigError, TrainingError
+from training.bases import first_position, longest_row
 from training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from training.encoders import encoder_of, flops_per_piece, hidden_parameters
 from training.objectives import MaskedLanguageModel, ReplacedPieces, mask_pieces
@@ -86,6 +86,7 @@ class PretrainingLoop:
         pieces = open_pieces(work)
         self.n_pieces = len(pieces)
         self.longest = longest_row(encoder_of(model)) or config.encoder.max_pieces
+        self.first_position = first_position(encoder_of(model))
         self.objective = build_objective(config, model).to(processes.device).train()
         self.optimizers = build_optimizers(
             self.objective,
@@ -103,6 +104,9 @@ class PretrainingLoop:
         self.module: nn.Module = self.objective
         self.weights = torch.tensor(self.objective.weights, device=processes.device)
         self.batches = _Batches(config, pieces, tokenizer)
+        if config.long_share and self.batches.long_rows % processes.world:
+            counts = f"{self.batches.long_rows} rows of {config.long_row_length} pieces (long_row_length)"
+            raise ConfigError(f"{counts} cannot be shared among {processes.world} processes; choose another batch_rows")
         self.held_out = _held_out_batches(open_pieces(work, HELD_OUT), config, tokenizer)
         self.mask = int(tokenizer.mask_token_id)
         self.ordinary = torch.ones(model.config.vocab_size, dtype=torch.bool)
@@ -133,7 +137,8 @@ class PretrainingLoop:
             torch.from_numpy(rows), share=self.config.mask_share, ordinary=self.ordinary, mask=self.mask, seed=seed
         )
         if self.config.shift_share and self.objective.training:
-            batch = batch.shifted(share=self.config.shift_share, limit=self.longest, seed=seed)
+            shift, first = self.config.shift_share, self.first_position
+            batch = batch.shifted(share=shift, limit=self.longest, first=first, seed=seed)
         batch = batch.part(self.processes.rank, self.processes.world)
         places = None if batch.places is None else batch.places.to(self.processes.device)
         device = self.processes.device
@@ -172,15 +177,15 @@ class PretrainingLoop:
         if not checkpoint and done % REPORT_STEPS:
             return
         losses, seconds = progress.take(self.processes)
+        if checkpoint:  # before they are looked at: the last step may have spoiled the weights
+            losses |= self._held_out_losses()
         if not all(map(math.isfinite, losses.values())):
             kept = latest_checkpoint(self.work)
             raise TrainingError(
                 f"the loss is not a number any more at step {done}: lower the learning rates; last state: {kept or 'none'}"
             )
-        if checkpoint:
-            losses |= self._held_out_losses()
-            if self.processes.first:
-                save_checkpoint(self.work, done, self.objective, self.optimizers)
+        if checkpoint and self.processes.first:
+            save_checkpoint(self.work, done, self.objective, self.optimizers)
         if self.processes.first:
             self._log(done, losses, seconds)
         progress.since = time.monotonic()
