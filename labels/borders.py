@@ -89,7 +89,10 @@ def bond(before: tuple[int, int], after: tuple[int, int], text: str) -> Bond:
     for sign in text[before[1] : after[0]]:
         if sign.isspace() or not is_unlettered(sign):  # mostly it is white space, which needs no looking up
             return Bond.NONE
-    if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
+    last = before[1] - 1
+    while last > before[0] and is_unlettered(text[last]):  # a diacritic is a part of its letter
+        last -= 1
+    if not (text[after[0]].isalnum() and text[last].isalnum()):
         return Bond.NONE
     start = before[0]
     while start > 0 and (text[start - 1].isalnum() or is_unlettered(text[start - 1])):

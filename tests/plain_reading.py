@@ -31,7 +31,8 @@ def trim_piece(start, end, text):
 def bond(before, after, text):
     if before[1] < after[0] and any(not is_unlettered(sign) for sign in text[before[1] : after[0]]):
         return Bond.NONE
-    if not (text[after[0]].isalnum() and text[before[1] - 1].isalnum()):
+    letters = [sign for sign in text[before[0] : before[1]] if not is_unlettered(sign)]
+    if not (text[after[0]].isalnum() and (letters or text[before[0]])[-1].isalnum()):
         return Bond.NONE
     start = before[0]
     while start > 0 and (text[start - 1].isalnum() or is_unlettered(text[start - 1])):

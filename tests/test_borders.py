@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from labels.borders import MAX_PROCLITICS, name_starts, trim_pieces
+from labels.borders import MAX_PROCLITICS, Bond, bond, name_starts, trim_pieces
 from labels.decode import decode_entities, mend_start
 from labels.errors import AlignmentError
 from labels.iob import encode_tags
@@ -128,6 +128,19 @@ def test_what_is_counted_in_gold_is_taken_off_in_decoding(proclitics, name, step
         borders[piece, count] = 1.0
     [found] = decode_entities(tags, TAGS, offsets, text, borders=borders)
     assert found.span == gold.span
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after", "expected"),
+    [
+        ("مُحَمَّد", (0, 2), (2, 8), Bond.WORD),
+        ("مُحَمَّد", (0, 1), (2, 8), Bond.WORD),
+        ("وَلُبنان", (0, 2), (2, 8), Bond.LEAD),
+        ("،َ داعش", (0, 2), (3, 7), Bond.NONE),
+    ],
+)
+def test_a_diacritic_does_not_part_a_word(text, before, after, expected):
+    assert bond(before, after, text) is expected
 
 
 def test_a_count_that_the_piece_does_not_allow_is_passed_over():
