@@ -88,7 +88,7 @@ class ModelFolder:
         is absent, damaged or of another version, and what to do. A link is followed once: it may point elsewhere meanwhile."""
         try:
             return cls._open(path.resolve(), verify=verify)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter for a link that leads to itself
             raise FolderError(f"{path}: cannot be read: {error}") from error
 
     @classmethod

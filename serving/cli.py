@@ -48,4 +48,4 @@ def serve(
         parse_thresholds(settings.thresholds, ModelFolder.open(settings.model).schema.event_types, "thresholds")
         Tokens.read(settings.tokens, settings.tokens_file)
     environment |= {"MARSAD_WORKERS": str(workers), "BENTOML_DO_NOT_TRACK": "True"}
-    launch(host, port, environment)
+    launch(host, port, environment, deadline=settings.deadline)

@@ -66,7 +66,7 @@ class Door:
         except ClientGone:
             self._metrics.gone.inc()
             entry.code = "client_gone"
-            # Nobody reads it, but BentoML waits for an answer to pass by, and would do so for ever.
+            # Nobody reads it; it is what the log shows.
             await noted({"type": "http.response.start", "status": _CLIENT_GONE, "headers": []})
             await noted({"type": "http.response.body", "body": b""})
         finally:
@@ -89,8 +89,9 @@ class Door:
             await send_error(send, fault)
         except ClientGone:
             raise
-        except Exception:
+        except Exception as error:
             if shaped.started:  # half an answer is out; all that is left is to break off
+                send.entry.code = Code.DEADLINE_EXCEEDED if isinstance(error, TimeoutError) else Code.INTERNAL
                 raise
             logger.exception("%s %s failed, request %s", scope["method"], scope["path"], send.entry.request_id)
             send.entry.code = Code.INTERNAL
@@ -176,12 +177,15 @@ class _Noted:
             message = {**message, "headers": [*message["headers"], (b"x-request-id", self.entry.request_id.encode())]}
         elif message["type"] == "http.response.body":
             body = message.get("body", b"")
-            self.entry.bytes_out += len(body)
             # A piece waits until the client has read those before: an answer that nobody fetches holds its place and ends at
             # its deadline, where a whole one would lie in memory uncounted.
             for start in range(0, len(body) - _SLICE, _SLICE):
                 await self._send({"type": message["type"], "body": body[start : start + _SLICE], "more_body": True})
-            message = {**message, "body": body[(len(body) - 1) // _SLICE * _SLICE :]} if len(body) > _SLICE else message
+                self.entry.bytes_out += _SLICE
+            rest = body[(len(body) - 1) // _SLICE * _SLICE :] if body else body
+            await self._send({**message, "body": rest})
+            self.entry.bytes_out += len(rest)
+            return
         await self._send(message)
 
 

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import math
 import os
 import shutil
 import signal
@@ -19,8 +20,9 @@ _ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144", "MALL
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def launch(host: str, port: int, environment: Mapping[str, str]) -> NoReturn:
-    """Serve until a signal ends it; the exit code is BentoML's. `environment` is that of the workers."""
+def launch(host: str, port: int, environment: Mapping[str, str], *, deadline: float) -> NoReturn:
+    """Serve until a signal ends it; the exit code is BentoML's. `environment` is that of the workers. What has not left them
+    `deadline` seconds after SIGTERM, and a few more, is given up: who never fetches an answer would be waited for."""
     os.environ.update(_ALLOCATOR | dict(environment))
     # Hundreds of modules are imported now, of which nothing becomes garbage: looking for it took a fifth of the time.
     gc.set_threshold(100_000, 20, 100)
@@ -38,6 +40,7 @@ def launch(host: str, port: int, environment: Mapping[str, str]) -> NoReturn:
     # circus looks for a method of this name when SIGHUP comes, and has none.
     SysHandler.handle_hup = lambda _: _hand_on()
     command = ["serve", "serving.service:Marsad", "--working-dir", str(ROOT), "--host", host, "--port", str(port)]
+    command += ["--timeout-graceful-shutdown", str(math.ceil(deadline) + 5)]
     cli(command)
     sys.exit(0)
 

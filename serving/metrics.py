@@ -6,6 +6,7 @@ asked adds them up. BentoML's own metrics know neither documents nor pieces and 
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -93,4 +94,5 @@ def _forget_the_dead() -> None:
     for file in Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", os.devnull)).glob("gauge_live*.db"):
         process = int(re.findall(r"\d+", file.stem)[-1])
         if not psutil.pid_exists(process):
-            multiprocess.mark_process_dead(process)  # type: ignore[no-untyped-call]
+            with suppress(FileNotFoundError):  # of another worker that starts just now
+                multiprocess.mark_process_dead(process)  # type: ignore[no-untyped-call]

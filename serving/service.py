@@ -156,6 +156,8 @@ class Marsad:
         return self.model.analyzer.alive
 
     def _reload(self) -> None:
+        if len(self._tasks) > 1:  # one is at work, and one that waits will see what is there then
+            return
         task = asyncio.get_running_loop().create_task(self.model.reload())
         self._tasks.add(task)  # a task that nobody holds may be collected before it has run
         task.add_done_callback(self._tasks.discard)

@@ -43,6 +43,9 @@ class Settings:
         """SettingsError names the variable whose value cannot be used."""
         values: dict[str, object] = {}
         for variable, name in _variables().items():
+            if name.startswith("tokens") and variable in environment and not environment[variable].strip():
+                # An empty one is no answer to who may ask: most often it is a variable that came out so.
+                raise SettingsError(f"{variable}: is set and empty; give tokens, or do not set it and let everybody ask")
             if given := environment.get(variable, "").strip():
                 values[name] = _read(name, variable, given)
         return cls(**values)  # type: ignore[arg-type]

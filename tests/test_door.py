@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving.access_log import Entry
 from serving.admission import Admission
 from serving.body import parse_body, read_body
 from serving.door import Door
@@ -125,7 +126,7 @@ def test_requests_refused_at_a_glance_say_nothing_of_the_pace():
             assert admission.seconds_to_wait() == 3
 
 
-def test_an_answer_that_nobody_fetches_ends_at_its_deadline():
+def test_an_answer_that_nobody_fetches_ends_at_its_deadline(monkeypatch):
     """It goes out in pieces, each of which waits until those before are read."""
     whole = bytes(range(256)) * 1024
 
@@ -148,9 +149,12 @@ def test_an_answer_that_nobody_fetches_ends_at_its_deadline():
             await asyncio.sleep(60)
 
     slow.send = stalled
+    noted = []
+    monkeypatch.setattr(Entry, "write", lambda entry: noted.append((entry.code, entry.bytes_out)))
     with pytest.raises(TimeoutError):
         asyncio.run(slow.run())
     assert len(slow.sent) == 3
+    assert noted == [("deadline_exceeded", 64 * 1024)]
 
 
 @pytest.mark.parametrize("path", ["/analyze", "/model"])
@@ -276,7 +280,10 @@ def test_tokens_that_cannot_be_used(tmp_path, content, message):
 def test_a_variable_that_came_out_empty_does_not_open_the_door(given, message):
     with pytest.raises(SettingsError, match=message):
         Tokens.read(given, None)
-    Tokens.read("", None).check([])
+    Tokens.read("", None).check([])  # not set at all
+    for name in ("MARSAD_TOKENS", "MARSAD_TOKENS_FILE"):
+        with pytest.raises(SettingsError, match=f"{name}: is set and empty"):
+            Settings.from_environment({name: " "})
 
 
 def test_answers_that_have_begun_are_broken_off(caplog):
@@ -313,6 +320,26 @@ def test_a_body_is_read_to_its_limit_and_no_further(body, limit, size, packed):
 def test_what_is_not_gzip(sent):
     with pytest.raises(RequestFault, match="the body is not gzip"):
         read([sent], 100, content_encoding="gzip")
+
+
+def test_a_string_that_never_ends_is_looked_through_once():
+    """An expression that tries again from each quote within would take hours."""
+    body = '{"documents":[' + "{}," * 3000 + '"' + '\\"' * 2_000_000
+    with pytest.raises(RequestFault, match="found 3000"):
+        parse_body(body.encode(), 3)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_a_body_in_another_encoding_is_refused(encoding):
+    with pytest.raises(RequestFault, match=r"the body is not (UTF-8|JSON)"):
+        parse_body(json.dumps({"documents": ["\u0622"]}).encode(encoding), 3)
+
+
+def test_far_too_many_documents_are_too_many_documents():
+    document = {"id": "1", "text": "قال", "source": None, "published": "[{,:"}
+    with pytest.raises(RequestFault, match="documents: expected at most 3, found 5000") as refused:
+        parse_body(json.dumps({"documents": [document] * 5000}).encode(), 3)
+    assert refused.value.code == Code.TOO_MANY_DOCUMENTS
 
 
 @pytest.mark.parametrize("inner", ["{}", "[]", '{"a":1}', "1.5", '"\\\\",{}'])

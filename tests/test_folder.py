@@ -83,6 +83,12 @@ def test_a_folder_that_may_not_be_read_is_named(folder, monkeypatch):
         ModelFolder.open(folder)
 
 
+def test_a_link_to_itself_is_no_folder(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(FolderError):
+        ModelFolder.open(tmp_path / "loop")
+
+
 def test_a_link_is_followed_once(folder, tmp_path):
     link = tmp_path / "current"
     link.symlink_to(folder)

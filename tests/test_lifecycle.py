@@ -28,7 +28,7 @@ def serving(server: Server) -> str:
 
 
 def until(condition, what: str) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if condition():
             return
         time.sleep(0.05)
@@ -93,12 +93,16 @@ def test_a_new_model_takes_over_without_a_lost_request_and_a_bad_one_does_not(mo
 
 def test_a_reload_asked_for_too_early_kills_nobody(models, tmp_path):
     server, asked = Server(models["first"], tmp_path), 0
-    server.logged("Starting production")
-    [worker] = server.workers()
-    while "is ready, in" not in server.log.read_text() and worker.is_running():
-        server.process.send_signal(signal.SIGHUP)
-        asked += 1
-        time.sleep(0.05)
+    try:
+        until(lambda: "Starting production" in server.log.read_text(), "it does not start")
+        [worker] = server.workers()
+        while "is ready, in" not in server.log.read_text() and worker.is_running():
+            server.process.send_signal(signal.SIGHUP)
+            asked += 1
+            time.sleep(0.05)
+    except BaseException:
+        server.stop()
+        raise
     with server:
         assert asked > 3
         assert [each.pid for each in server.workers()] == [worker.pid]

@@ -302,6 +302,10 @@ def test_no_name_leads_out_of_the_folder_of_answers(request_, monkeypatch, tmp_p
     request = replace(request_, files=find_inputs(["../data/*/*.jsonl"]))
     [shard] = shards_of(request, Path("answers"), "answers", "jsonl")
     assert shard.output == Path("answers/data/deep/in.jsonl.jsonl")
+    [shard] = shards_of(
+        replace(request, files=find_inputs([f"/{tmp_path}/data/*/*.jsonl"])), Path("answers"), "answers", "jsonl"
+    )
+    assert shard.output == Path(f"answers{tmp_path}/data/deep/in.jsonl.jsonl")
 
 
 def test_a_part_is_full_by_characters_too(request_, analyzer, stages):

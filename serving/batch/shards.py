@@ -36,6 +36,6 @@ def _shard(request: Request, file: InputFile, sink: Sink) -> Request:
 
 def _stem(name: str) -> str:
     """news/a.jsonl.gz: news/a. Never out of the folder that it is put in."""
-    path = Path(*(part for part in Path(name).parts if part not in {"/", ".."}))
+    path = Path(*(part for part in Path(name.lstrip("/")).parts if part != ".."))
     path = path.with_suffix("") if path.suffix in PACKERS else path
     return path.with_suffix("").as_posix()
