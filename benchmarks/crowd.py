@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+_PATIENCE = 60.0  # seconds for the last answers
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _HEAD_ENDS = b"\r\n\r\n"
 
@@ -135,7 +136,7 @@ class Crowd:
             lines.append(line)
             turns[line] = number
             line.send(requests[number % len(requests)], seen)
-        await done
+        await asyncio.wait_for(done, seconds + _PATIENCE)
         await _hang_up(lines)
 
     async def settle(self, seconds: float) -> None:

@@ -56,20 +56,23 @@ _WARM_UP = 0.3  # seconds of load that are not counted
 
 @dataclass(frozen=True)
 class Load:
-    """What one kind of request did under one number of clients in one round; latencies in milliseconds. `refused` were sent
-    away as more waited than may, `wrong` are neither that nor the answer they should be."""
+    """What one kind of request did under one number of clients in one round. `latencies`, in milliseconds, are of what was
+    answered with 200; `refused` were sent away as more waited than may, `wrong` are neither that nor the answer they should
+    be; `client_seconds` of a core went to asking."""
 
     endpoint: str
     clients: int
     seconds: float
     latencies: tuple[float, ...]
+    right: int
     refused: int
     wrong: int
+    client_seconds: float
 
     @property
     def rate(self) -> float:
         """Right answers a second: others may come faster."""
-        return (len(self.latencies) - self.refused - self.wrong) / self.seconds
+        return self.right / self.seconds
 
 
 def first_answers(port: int, documents: Sequence[Document]) -> list[Asked]:
@@ -90,12 +93,13 @@ def first_answers(port: int, documents: Sequence[Document]) -> list[Asked]:
 def press(port: int, endpoint: str, asked: Sequence[Asked], clients: int, seconds: float) -> Load:
     """So many clients ask without pause, each on its own connection, each beginning with another article."""
     seen = Seen()
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), time.process_time()
     asyncio.run(Crowd(port).press(asked, clients, seconds, seen))
-    passed = time.perf_counter() - began
+    passed, spent = time.perf_counter() - began, time.process_time() - spent
+    right = seen.statuses[HTTPStatus.OK] - seen.unlike
     refused = seen.statuses[HTTPStatus.TOO_MANY_REQUESTS]
-    wrong = seen.statuses.total() - seen.statuses[HTTPStatus.OK] - refused + seen.unlike
-    return Load(endpoint, clients, passed, tuple(itertools.chain(*seen.took.values())), refused, wrong)
+    wrong = seen.statuses.total() - right - refused
+    return Load(endpoint, clients, passed, tuple(seen.took.get(HTTPStatus.OK, ())), right, refused, wrong, spent)
 
 
 def measure_load(port: int, articles: Sequence[Asked], seconds: float) -> list[Load]:
@@ -139,7 +143,7 @@ def load_table(loads: Sequence[Load], in_process: float) -> str:
         pairs = zip(of[EMPTY], of[ARTICLE], strict=True)
         ratios = [empty.rate / article.rate if article.rate else math.inf for empty, article in pairs]
         for name, measured in of.items():
-            waits = np.percentile(list(itertools.chain(*(each.latencies for each in measured))), [50, 95, 99])
+            waits = np.percentile(list(itertools.chain(*(each.latencies for each in measured))) or [math.nan], [50, 95, 99])
             share = Spread.of(ratios).show(1) if name == ARTICLE else "1"
             counts = [str(sum(getattr(each, what) for each in measured)) for what in ("refused", "wrong")]
             beside = f"{100 * median(each.rate for each in measured) / in_process:.0f} %" if name == ARTICLE else ""
@@ -180,9 +184,7 @@ def _report(given: argparse.Namespace) -> int:
         ready = wait_until_ready(process, port, Path(home) / "server.log", limit)
         at_ready = measure_memory(process)
         articles = first_answers(port, documents)
-        took = time.process_time()
         loads = measure_load(port, articles, given.seconds)
-        took = (time.process_time() - took) / sum(each.seconds for each in loads)
         after = measure_memory(process)
     in_process.append(measure_in_process(folder, documents, given.threads, IN_PROCESS))
     wrong = sum(each.wrong for each in loads)
@@ -192,6 +194,7 @@ def _report(given: argparse.Namespace) -> int:
     click.echo(memory_table(at_ready, after) + "\n")
     click.echo(f"In process, before and after: {in_process[0]:,.0f} and {in_process[1]:,.0f} articles/s.\n")
     click.echo(load_table(loads, sum(in_process) / 2))
+    took = sum(each.client_seconds for each in loads) / sum(each.seconds for each in loads)
     click.echo(f"\nThe clients took {100 * took:.0f} % of one of the cores that they share with the server.")
     if given.output is not None:
         record: dict[str, Any] = {"model": folder.id, "machine": machine, "seconds_to_ready": ready, "in_process": in_process}
@@ -201,7 +204,7 @@ def _report(given: argparse.Namespace) -> int:
         }
         write_json(given.output, record)
     if wrong:
-        total = sum(len(each.latencies) for each in loads)
+        total = sum(each.right + each.refused + each.wrong for each in loads)
         click.echo(
             f"benchmarks.server: {wrong} of {total} answers were neither equal to the first nor sent away with 429", err=True
         )
