@@ -5,9 +5,10 @@ A line break always ends a sentence: headlines, datelines and bullet lines carry
 
 A stop ends no sentence where nothing was said yet, where a comma follows (`«كفى!»، قال`), alone in brackets (`(!)`),
 between digits (`3.5`), in addresses (`www.un.org`, `العربية.نت`), after an abbreviation or initial (`د. علي`, `أ. ف. ب.`,
-`إن.بي.سي`, `U.S. Army`), and after the number of a list item that opens a line. An abbreviation that follows a number is a unit
-or an era, and a stop after it does end (`عام 2001م. حمل`). `..`, `...` and `…` are a pause in news copy more often than an
-end, so they end a sentence only where its line ends. With no space after it a stop ends a sentence before an Arabic word
+`إن.بي.سي`, `جورج دبليو. بوش`, `U.S. Army`), in a question or cry that the sentence quotes (`لافتات «أين الحكومة؟» في بغداد`),
+and after the number of a list item that opens a line. An abbreviation that follows a number is a unit or an era, and a stop
+after it does end (`عام 2001م. حمل`). `..`, `...` and `…` are a pause in news copy more often than an end, so they end a
+sentence only where its line ends. With no space after it a stop ends a sentence before an Arabic word
 if a space, a number, a closing mark or a word of three letters stands before it (`الوجوه .كابيلوت`, `غيرهم.وأشار`).
 """
 
@@ -37,6 +38,11 @@ _LOOK_BACK = 24  # letters and marks; longer is no abbreviation
 _UNITS = frozenset({"م", "ه", "هـ", "كم", "كلم", "سم", "ملم", "كغ", "كغم", "كج"})
 # Spelt-out Latin letters of three characters; shorter ones are known by their length: إن.بي.سي
 _LETTER_NAMES = frozenset({"إيه", "ايه", "آيه", "إتش", "اتش", "إكس", "اكس", "جيه", "كيه", "كيو", "واي", "زيد", "دبليو"})
+# Shorter ones that are, before a stop, hardly ever words: بي. بي. سي.
+_SHORT_NAMES = frozenset({"إف", "إل", "إم", "إس", "آر", "دي", "بي", "تي", "سي", "جي", "آي", "إن"})
+_DOCTORS = frozenset({"بد", "لد", "كد", "الد", "بالد", "للد"})  # د. with what is written onto it
+# Words that begin with the letter of a conjunction and go on with what stood before.
+_NO_CONJUNCTION = frozenset({"في", "فى", "فوق", "فور", "وسط", "وراء", "وفق"})
 _DOMAINS = frozenset({"نت", "كوم", "أورغ", "اورغ"})
 _TITLES = frozenset({"mr", "mrs", "ms", "dr", "prof", "st", "gen", "col", "lt", "capt", "maj", "sgt", "adm", "sen", "gov"})
 _LATIN = _TITLES | {"jr", "sr", "vs", "eg", "ie", "vol", "pp", "inc", "ltd", "co", "corp"}
@@ -61,6 +67,7 @@ def _split_line(text: str, start: int, end: int) -> Iterator[Span]:
 def _ends(text: str, start: int, end: int) -> Iterator[int]:
     """Where sentences end before the end of their line."""
     first = said = _SAID.search(text, start, end)
+    begin = start  # of the sentence
     quotes, counted = 0, start  # straight quotes so far: an odd number means that one is open
     for stops in _STOPS.finditer(text, start, end):
         if (
@@ -73,8 +80,11 @@ def _ends(text: str, start: int, end: int) -> Iterator[int]:
         quotes += text.count('"', counted, stops.end())
         counted = stops.end()
         after = _skip_closers(text, stops.end(), end, open_quote=quotes % 2 == 1)
-        if _is_end(text, start, stops, after, end):
+        if _is_end(text, start, stops, after, end) and not (
+            stops[0] != "." and after > stops.end() and _is_within(text, begin, stops.start(), after, end)
+        ):
             yield after
+            begin = after
             said = _SAID.search(text, after, end)
 
 
@@ -132,10 +142,29 @@ def _is_full_stop(text: str, start: int, at: int, following: int, *, glued: bool
     if word.isascii() and not glued:
         return not (len(word) == 1 or word.lower() in _LATIN) or (_is_arabic(sign) and word.lower() not in _TITLES)
     next_word = _word_from(text, following)
+    if not glued and (word.removeprefix("و") in _DOCTORS or _is_letter_name(word)):
+        return next_word[:1] == "و" and len(next_word) > 3  # as in بي بي سي. وأضاف
     if word in _UNITS or len(word) == 1 or (len(word) == 2 and word[0] == "و"):  # ود. is و and د.
         measures = word in _UNITS and preceded_by.isdigit()
         return measures and not (sign.isdigit() or sign in _OPENERS or (glued and len(next_word) < 3))
     return not glued or apart or word.isascii() or _ends_before_glued(word, next_word)
+
+
+def _is_letter_name(word: str) -> bool:
+    """Whether it is the name of a Latin letter, with و or ال before it or not; زيد is a man's more often."""
+    return not {word, word.removeprefix("و"), word.removeprefix("ال")}.isdisjoint(_LETTER_NAMES - {"زيد"} | _SHORT_NAMES)
+
+
+def _is_within(text: str, begin: int, stop: int, after: int, end: int) -> bool:
+    """Whether the quote or bracket that closes behind a `؟` or `!` at `stop` is a part of a sentence that goes on: it neither
+    began the sentence that is from `begin` nor was announced by a colon, and no word with و or ف follows."""
+    opener = next((i for i in range(stop - 1, begin - 1, -1) if text[i] in _OPENERS or text[i] in _QUOTES), -1)
+    before = _last_seen(text, begin, opener) if opener >= 0 else -1
+    if before < begin or text[before] == ":":
+        return False
+    seen = _UNSEEN.match(text, after, end)
+    following = _word_from(text, seen.end() if seen else after)
+    return len(following) > 1 and (following[0] not in "وف" or following in _NO_CONJUNCTION)
 
 
 def _ends_before_glued(word: str, following: str) -> bool:
