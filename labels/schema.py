@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,14 @@ class LabelSchema:
     @cached_property
     def role_names(self) -> tuple[str, ...]:
         return tuple(role.name for role in self.roles)
+
+    def check(self, entity_labels: Iterable[str], event_types: Iterable[str], where: str) -> None:
+        """SchemaError with its place for a label that the schema lacks; where it has none of that kind at all, such labels are
+        nobody's matter."""
+        for names, known in ((entity_labels, self.entity_labels), (event_types, self.event_types)):
+            for name in names if known else ():
+                if name not in known:
+                    raise SchemaError(f"{where}: {name!r} is not in schema {self.name!r}, which has {', '.join(known)}")
 
     @cached_property
     def tags(self) -> tuple[str, ...]:

@@ -72,15 +72,24 @@ def test_evaluate_from_two_files(tmp_path: Path) -> None:
     assert "| micro | 100.0 | 100.0 | 100.0 |" in same.stdout
 
 
+def test_labels_that_the_schema_lacks_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    gold_file = write_gold(tmp_path / "gold.jsonl", gold())
+    (tmp_path / "own.toml").write_text('[[entity]]\nname = "PERS"\n[[event]]\nname = "flood"\n')
+    result = evaluate("--gold", str(gold_file), "--pred", str(gold_file), "--schema", str(tmp_path / "own.toml"))
+    assert result.returncode == 2
+    assert "gold.jsonl:1: 'ACTOR' is not in schema" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ('{"id": "t0", "event_types": {"flood": 0.5}}', "pred.jsonl:1: 'flood' is not in schema"),
         ('{"id": "stray", "event_types": {}}', "not in"),
         ('{"id": "t0"', "pred.jsonl:1: not JSON"),
         ('{"id": "t0", "event_types": {}}\n{"id": "t0", "event_types": {}}', "predicted twice"),
         ('{"id": "t0", "entities": [{"id": "a1", "label": "ACTOR", "start": 5, "end": 2}]}', "entities[0]"),
     ],
-    ids=["stray", "json", "twice", "span"],
+    ids=["schema", "stray", "json", "twice", "span"],
 )
 def test_bad_predictions_are_usage_errors_with_their_place(tmp_path: Path, line: str, message: str) -> None:
     gold_file = write_gold(tmp_path / "gold.jsonl", gold())

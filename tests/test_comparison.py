@@ -1,6 +1,7 @@
 """What one set of predictions gains on another."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,23 @@ def test_the_command_shows_what_is_gained(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text('{"id": "stranger"}\n', encoding="utf-8")
     said = CliRunner().invoke(command, [*files, "--baseline", str(tmp_path / "none.jsonl")])
     assert "none.jsonl: 1 ids are not in" in str(said.exception)
+
+
+def test_a_baseline_without_triggers_is_compared_in_what_it_gives() -> None:
+    event = Event("arrest", Span(0, 3))
+    triggered = [replace(a, events=(event,)) for a in GOLD]
+    ours = {a.id: Prediction(a.id, "m", a.text, events=(event,), event_types={"arrest": 1.0}) for a in triggered}
+    theirs = {name: replace(each, events=(replace(event, trigger=None),)) for name, each in ours.items()}
+    assert compare(triggered, ours, theirs, SCHEMA).keys() == {"entities", "events"}
+    assert compare(triggered, ours, ours, SCHEMA).keys() == {"entities", "events", "triggers", "roles"}
+
+
+def test_what_the_baseline_lacks_is_told(tmp_path: Path) -> None:
+    annotations = gold()
+    files = ["--gold", str(write_gold(tmp_path / "gold.jsonl", annotations)), "--pred", str(tmp_path / "gold.jsonl")]
+    (tmp_path / "some.jsonl").write_text(f'{{"id": "{annotations[0].id}"}}\n', encoding="utf-8")
+    said = CliRunner().invoke(command, [*files, "--baseline", str(tmp_path / "some.jsonl")])
+    assert f"some.jsonl: {len(annotations) - 1} records have no answer" in said.output
 
 
 def test_losses_have_their_sign() -> None:

@@ -76,6 +76,15 @@ def test_a_missing_prediction_counts_as_empty_and_is_counted() -> None:
     assert result.entities["ACTOR"].recall == pytest.approx(1 / 2)
 
 
+def test_a_draw_without_a_label_says_nothing_of_it() -> None:
+    """Twelve types, a document each, and everything right: no draw holds them all, and no interval may say otherwise."""
+    types = [f"t{i}" for i in range(12)]
+    gold = [replace(annotation(i, [], [name]), doc=f"d{i}") for i, name in enumerate(types)]
+    right = {a.id: prediction(i, [], [name]) for i, (a, name) in enumerate(zip(gold, types, strict=True))}
+    found = evaluate(gold, right, entity_labels=(), event_types=types).events
+    assert {(score.f1.value, score.f1.low, score.f1.high) for score in found.values()} == {(1.0, 1.0, 1.0)}
+
+
 def test_interval_holds_the_value_and_narrows_with_more_data() -> None:
     few = evaluate(GOLD, PREDICTED, entity_labels=LABELS, event_types=TYPES)
     gold = [Annotation(f"{a.id}-{i}", a.text, a.entities, a.events) for i in range(60) for a in GOLD]

@@ -31,7 +31,7 @@ def test_the_lowest_threshold_with_the_precision() -> None:
     assert points["micro"][0].precision == pytest.approx(19 / 20)
     assert points["micro"][0].recall == 1.0
     assert points["micro"][0].answers == 20
-    assert "| micro | 0.70 (recall 100.0) | 0.70 (recall 100.0) | 0.70 (recall 100.0) |" in operating_lines(points)
+    assert "| micro | 0.7000 (recall 100.0) | 0.7000 (recall 100.0) | 0.7000 (recall 100.0) |" in operating_lines(points)
 
 
 def test_equal_scores_are_taken_together_or_not_at_all() -> None:
@@ -58,3 +58,8 @@ def test_the_report_shows_them() -> None:
     pairs = pairs_of([(0.9, True)] * 20)
     result = evaluate([a for a, _ in pairs], {p.id: p for _, p in pairs}, entity_labels=(), event_types=TYPES, rounds=2)
     assert "## Thresholds of event types for a precision" in report_markdown(result, "x")
+
+
+def test_a_threshold_is_shown_so_that_it_takes_in_its_own_answers() -> None:
+    points = operating_points(pairs_of([(0.99997, True)] * 20), TYPES)
+    assert "| micro | 0.9999 (recall 100.0) |" in operating_lines(points)[-1]

@@ -10,7 +10,7 @@ import click
 from labels.errors import RecordError
 from labels.folder import ModelFolder
 from labels.records import parse_annotation, parse_prediction, read_annotations, read_jsonl, write_jsonl
-from labels.schema import DEFAULT_SCHEMA, load_schema
+from labels.schema import DEFAULT_SCHEMA, LabelSchema, load_schema
 from labels.types import Annotation, Prediction
 from training.comparison import compare, gains_markdown
 from training.config import load_config
@@ -106,8 +106,8 @@ def evaluate(
 ) -> None:
     """Compare predictions with gold; needs the two files and no model."""
     schema = load_schema(schema_file)
-    annotations = _gold(gold)
-    predictions, failed = _predictions_for(annotations, gold, pred)
+    annotations = _gold(gold, schema)
+    predictions, failed = _predictions_for(annotations, gold, pred, schema)
     seen = (e.span.of(a.text) for path in trained_on for a in read_annotations(path) for e in a.entities)
     names = frozenset(seen) if trained_on else None
     result = evaluate_by_schema(annotations, predictions, schema, known_names=names, seed=seed)
@@ -122,7 +122,9 @@ def evaluate(
     if baseline is None:
         click.echo(_shown(result, title, as_json=as_json))
         return
-    others, _ = _predictions_for(annotations, gold, baseline)
+    others, _ = _predictions_for(annotations, gold, baseline, schema)
+    if absent := len(annotations) - len(others):
+        click.echo(f"{baseline}: {absent} records have no answer or an error; they count as predicted empty", err=True)
     gains = compare(annotations, predictions, others, schema, seed=seed)
     if as_json:
         figures = {part: asdict(gain) for part, gain in gains.items()}
@@ -172,25 +174,28 @@ def _shown(result: Evaluation, title: str, *, as_json: bool) -> str:
     return report_json(result) if as_json else report_markdown(result, title)
 
 
-def _predictions_for(gold: Sequence[Annotation], file: Path, path: Path) -> tuple[Mapping[str, Prediction], int]:
+def _predictions_for(
+    gold: Sequence[Annotation], file: Path, path: Path, schema: LabelSchema
+) -> tuple[Mapping[str, Prediction], int]:
     """The predictions in `path` and how many are errors; none may be of a record that the gold `file` lacks."""
-    predictions, failed = _predictions(path)
+    predictions, failed = _predictions(path, schema)
     if stray := predictions.keys() - {a.id for a in gold}:
         raise RecordError(str(path), f"{len(stray)} ids are not in {file}, such as {sorted(stray)[0]!r}")
     return predictions, failed
 
 
-def _gold(path: Path) -> list[Annotation]:
+def _gold(path: Path, schema: LabelSchema) -> list[Annotation]:
     found: dict[str, Annotation] = {}
     for where, record in read_jsonl(path):
         annotation = parse_annotation(record, where)
+        schema.check((e.label for e in annotation.entities), annotation.event_types, where)
         if annotation.id in found:
             raise RecordError(where, f"id {annotation.id!r} stands twice in the gold file")
         found[annotation.id] = annotation
     return list(found.values())
 
 
-def _predictions(path: Path) -> tuple[Mapping[str, Prediction], int]:
+def _predictions(path: Path, schema: LabelSchema) -> tuple[Mapping[str, Prediction], int]:
     found: dict[str, Prediction] = {}
     failed = 0
     for where, record in read_jsonl(path):
@@ -198,6 +203,7 @@ def _predictions(path: Path) -> tuple[Mapping[str, Prediction], int]:
         if not isinstance(prediction, Prediction):
             failed += 1
             continue
+        schema.check((e.label for e in prediction.entities), prediction.event_types, where)
         if prediction.id in found:
             raise RecordError(where, f"id {prediction.id!r} is predicted twice")
         found[prediction.id] = prediction

@@ -11,7 +11,16 @@ import numpy as np
 
 from labels.schema import LabelSchema
 from labels.types import Annotation, Prediction
-from training.counts import BOOTSTRAP_ROUNDS, Interval, document_groups, draw_documents, f1_of, interval, micro_counts
+from training.counts import (
+    BOOTSTRAP_ROUNDS,
+    Interval,
+    document_groups,
+    draw_documents,
+    f1_of,
+    gives_triggers,
+    interval,
+    micro_counts,
+)
 
 
 @dataclass(frozen=True)
@@ -34,13 +43,14 @@ def compare(
     seed: int = 0,
     rounds: int = BOOTSTRAP_ROUNDS,
 ) -> dict[str, Gain]:
-    """What `predicted` gains on `baseline`, for entities, events, triggers and roles as far as the schema has them. Whole
-    documents are drawn, as in `evaluate`."""
+    """What `predicted` gains on `baseline`, for entities, events, triggers and roles as far as the schema has them and both
+    give them. Whole documents are drawn, as in `evaluate`."""
     groups = document_groups(gold)
     draws = draw_documents(groups, rounds, seed)
     ours, theirs = micro_counts(gold, predicted, schema), micro_counts(gold, baseline, schema)
     gains = {}
-    for part in ours:
+    triggered = all(gives_triggers(each.values()) for each in (predicted, baseline))
+    for part in ours if triggered else ours.keys() - {"triggers", "roles"}:
         values, spreads = [], []
         for counts in (theirs[part], ours[part]):
             documents = np.zeros((draws.shape[1], 3), dtype=np.int64)

@@ -1,7 +1,7 @@
 """What is counted when predictions are compared with gold: true positives, predicted and gold, per record and label, and what
 a thousand resamplings of whole documents make of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,12 @@ def event_sets(annotation: Annotation, prediction: Prediction) -> Sets:
 
 def trigger_keys(record: Annotation | Prediction) -> Keys:
     return {(event.type, event.trigger) for event in record.events if event.trigger}
+
+
+def gives_triggers(predictions: Iterable[Prediction]) -> bool:
+    """Whether they are of a model that names triggers, as far as can be seen: one that finds no event may well do so."""
+    events = [event for prediction in predictions for event in prediction.events]
+    return not events or any(event.trigger for event in events)
 
 
 def role_keys(record: Annotation | Prediction) -> Keys:

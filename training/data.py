@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from labels.borders import trim_pieces
-from labels.errors import ConfigError, RecordError, SchemaError
+from labels.errors import ConfigError, RecordError
 from labels.events import piece_range
 from labels.iob import Misfit, Tagging, encode_tags
 from labels.records import parse_annotation, read_jsonl
@@ -98,12 +98,7 @@ def load_gold(paths: Sequence[Path], schema: LabelSchema) -> list[Annotation]:
     for path in paths:
         for where, record in read_jsonl(path):
             annotation = parse_annotation(record, where)
-            for name, known in (
-                *((e.label, schema.entity_labels) for e in annotation.entities),
-                *((e.type, schema.event_types) for e in annotation.events),
-            ):
-                if known and name not in known:
-                    raise SchemaError(f"{where}: {name!r} is not in schema {schema.name!r}, which has {', '.join(known)}")
+            schema.check((e.label for e in annotation.entities), annotation.event_types, where)
             gold.append(annotation)
     if not gold:
         raise RecordError(", ".join(map(str, paths)) or "train", "no sentences found")

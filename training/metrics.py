@@ -31,6 +31,7 @@ from training.counts import (
     entity_sets,
     event_sets,
     f1_of,
+    gives_triggers,
     interval,
     ratio,
     role_keys,
@@ -96,9 +97,7 @@ def evaluate(
     event_counts = count([event_sets(a, p) for a, p in pairs], event_types)
     exact = np.array([a.event_types == p.event_types.keys() for a, p in pairs], dtype=np.int64).reshape(-1, 1, 1)
     draws = draw_documents(groups, rounds, seed)
-    # A model that found no event may well give triggers: they are missed then, not left out.
-    found_events = [event for _, p in pairs for event in p.events]
-    triggered = any(event.trigger for event in found_events or [event for a in gold for event in a.events])
+    triggered = gives_triggers(p for _, p in pairs) and any(e.trigger for a, p in pairs for e in (*a.events, *p.events))
 
     def scored(sets: Callable[[Annotation | Prediction], Keys], labels: Sequence[str]) -> dict[str, Score]:
         counts = count([(sets(a), sets(p)) for a, p in pairs], labels)
@@ -184,13 +183,14 @@ def _scores(
     resampled = np.einsum("rd,dlc->rlc", draws, documents)  # (rounds, labels, 3)
     f1, f1_rounds = f1_of(total), f1_of(resampled)
     scores = {}
+    held = resampled[:, :, 2] > 0  # a draw without the label says nothing of it
     for i, name in enumerate(labels):
-        scores[name] = _score(total[i], float(f1[i]), f1_rounds[:, i])
+        scores[name] = _score(total[i], float(f1[i]), f1_rounds[held[:, i], i])
     scores["micro"] = _score(total.sum(axis=0), float(f1_of(total.sum(axis=0))), f1_of(resampled.sum(axis=1)))
     # Macro takes the labels that gold holds: a label nobody could find says nothing about finding.
     present = total[:, 2] > 0
     macro = float(f1[present].mean()) if present.any() else 0.0
-    spread = f1_rounds[:, present].mean(axis=1) if present.any() else np.zeros(len(f1_rounds))
+    spread = (f1_rounds * held).sum(axis=1) / np.maximum(1, held.sum(axis=1))
     rates = [ratio(total[present, 0], total[present, k]).mean() if present.any() else 0.0 for k in (1, 2)]
     scores["macro"] = Score(float(rates[0]), float(rates[1]), interval(macro, spread), int(total[:, 2].sum()))
     return scores

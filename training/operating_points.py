@@ -70,6 +70,8 @@ def operating_lines(points: Mapping[str, Sequence[OperatingPoint]]) -> list[str]
     lines = ["| type | " + " | ".join(f"{100 * wanted:.0f} % right" for wanted in WANTED) + " |"]
     lines.append("| --- |" + " --- |" * len(WANTED))
     for name, each in points.items():
-        known = {point.wanted: f"{point.threshold:.2f} (recall {100 * point.recall:.1f})" for point in each}
+        # Cut off and not rounded: rounded up it would leave out the answers that it stands for.
+        shown = {point.wanted: int(10_000 * point.threshold) / 10_000 for point in each}
+        known = {point.wanted: f"{shown[point.wanted]:.4f} (recall {100 * point.recall:.1f})" for point in each}
         lines.append(f"| {name} | " + " | ".join(known.get(wanted, "") for wanted in WANTED) + " |")
     return lines
