@@ -21,8 +21,8 @@ def adopt_predictions(documents: Path, predictions: Path) -> Iterator[Annotation
         document = parse_document(record, where)
         if document.id in found:
             place, prediction = found.pop(document.id)
-            doc, source = record.get("doc", document.id), record.get("source")
-            yield from _sentences(prediction, document.text, str(doc), source, place)
+            doc, source = record.get("doc"), record.get("source")
+            yield from _sentences(prediction, document.text, document.id if doc is None else str(doc), source, place)
     if found:
         where, prediction = next(iter(found.values()))
         raise RecordError(where, f"document {prediction.id!r} is not in {documents}")

@@ -116,7 +116,9 @@ def _read(identity: Annotation, lines: Sequence[str], schema: LabelSchema, file:
         if trigger not in spans or spans[trigger].label != label:
             raise RecordError(where, f"event {name}: expected a {label} at {trigger}")
         marks.append(Mark(name, label, spans[trigger].span))
-        arrows += [Arrow(role, name, target) for role, _, target in _ROLE.findall(roles)]
+        for role, number, target in _ROLE.findall(roles):
+            whole = f"{role}{number}"  # a role's own name may end in a digit
+            arrows.append(Arrow(whole if whole in schema.role_names else role, name, target))
     triggers = {trigger for _, _, _, trigger, _ in events}
     marks = [*(mark for name, mark in spans.items() if name not in triggers), *marks]
     return from_graph(identity, marks, arrows, schema, str(file))

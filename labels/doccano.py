@@ -49,10 +49,22 @@ def _read(record: Mapping[str, Any], schema: LabelSchema, where: str) -> Annotat
     try:
         marks = [
             Mark(str(item["id"]), str(item["label"]), Span(int(item["start_offset"]), int(item["end_offset"])))
-            for item in record.get("entities", [])
+            for item in _items(record)
         ]
         arrows = [Arrow(str(item["type"]), str(item["from_id"]), str(item["to_id"])) for item in record.get("relations", [])]
     except (KeyError, TypeError, ValueError) as error:
         expected = "entities of id, label, start_offset, end_offset and relations of type, from_id, to_id"
+        expected += ", or label of [start, end, name]"
         raise RecordError(where, f"expected {expected}; {type(error).__name__}: {error}") from error
     return from_graph(identity, marks, arrows, schema, where)
+
+
+def _items(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The marks of a record: `entities` where the project has relations, else `label`, which is a list of lists. A record with
+    neither is a KeyError: taken for one without marks it would make empty gold of a whole project."""
+    if "entities" in record:
+        return record["entities"]  # type: ignore[no-any-return]
+    return [
+        {"id": number, "label": name, "start_offset": start, "end_offset": end}
+        for number, (start, end, name) in enumerate(record["label"])
+    ]

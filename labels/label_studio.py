@@ -84,6 +84,8 @@ def _read(task: Any, schema: LabelSchema, where: str) -> Annotation:
         name = data.get("id", task.get("id"))
         identity = Annotation(str(name) if name is not None else where, text, doc=data.get("doc"), source=data.get("source"))
         result = _last_result(task)
+        if others := sorted({item["type"] for item in result if item["type"].endswith("labels")} - {"labels"}):
+            raise RecordError(where, f"expected marks of type labels, found {', '.join(others)}; use <Labels> on a <Text>")
         marks = [_mark(item, text, where) for item in result if item["type"] == "labels"]
         arrows = [arrow for item in result if item["type"] == "relation" for arrow in _arrows(item, where)]
     except (KeyError, TypeError, AttributeError, IndexError) as error:

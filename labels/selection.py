@@ -80,11 +80,12 @@ def select(pool: Sequence[Candidate], annotated: Iterable[str], selection: Selec
     taken: list[tuple[Candidate, str]] = []
     groups: list[tuple[str, int, npt.NDArray[np.bool_]]] = []
     highest = np.array([max(c.prediction.event_types.values(), default=0.0) for c in pool])
+    # First, over all that is free: what is drawn blindly stands for the whole pool.
+    groups.append(("random", selection.random, np.ones(len(pool), dtype=np.bool_)))
     for name, quota in selection.quotas.items():
         scores = np.array([c.prediction.event_types.get(name, 0.0) for c in pool])
         groups.append((name, quota, scores >= TYPE_FLOOR))
     groups.append(("plain", selection.plain, highest < TYPE_FLOOR))
-    groups.append(("random", selection.random, np.ones(len(pool), dtype=np.bool_)))
     groups.append(("doubt", selection.count, np.ones(len(pool), dtype=np.bool_)))
     for reason, quota, allowed in groups:
         for _ in range(min(quota, selection.count - len(taken))):

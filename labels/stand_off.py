@@ -46,8 +46,8 @@ def strip(records: Iterable[tuple[str, Mapping[str, Any]]], texts: Path) -> Iter
             "start": start,
             "length": len(annotation.text),
             "sha256": _hash(annotation.text),
-            "entities": record.get("entities", []),
-            "events": record.get("events", []),
+            "entities": _without_text(record.get("entities", [])),
+            "events": _without_text(record.get("events", [])),
         }
 
 
@@ -103,3 +103,10 @@ def _identity(record: Mapping[str, Any], where: str) -> tuple[str, str]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_text(value: Any) -> Any:
+    """The same without the words that some tools write beside offsets: they are what is not to be published."""
+    if isinstance(value, Mapping):
+        return {key: _without_text(each) for key, each in value.items() if key not in {"text", "surface"}}
+    return [_without_text(each) for each in value] if isinstance(value, list) else value

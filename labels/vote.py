@@ -54,7 +54,7 @@ def _agreed(marked: Sequence[Annotation], needed: int) -> Annotation:
 
 def _events(marked: Sequence[Annotation], needed: int, names: Mapping[Key, str]) -> list[Event]:
     """A type that enough voters see is kept even where they differ on its words: it then has the trigger most often
-    named, of equals the shortest, then the first."""
+    named, of equals the shortest, then the first, and the roles that enough voters give an event of that type."""
     types = Counter(name for annotation in marked for name in annotation.event_types)
     triggers = Counter((e.type, e.trigger) for each in marked for e in _once(each.events))
     events = []
@@ -62,7 +62,7 @@ def _events(marked: Sequence[Annotation], needed: int, names: Mapping[Key, str])
         found = {trigger: number for (kind, trigger), number in triggers.items() if kind == name}
         agreed = [trigger for trigger, number in found.items() if number >= needed]
         chosen = agreed or [min(found, key=lambda t: (-found[t], t is None, *((t.end - t.start, t.start) if t else ())))]
-        events += [Event(name, trigger, _roles(marked, needed, name, trigger, names)) for trigger in chosen]
+        events += [Event(name, trigger, _roles(marked, needed, name, trigger, names, of_any=not agreed)) for trigger in chosen]
     return sorted(events, key=lambda e: (e.trigger is None, e.trigger or Span(0, 1), e.type))
 
 
@@ -71,16 +71,16 @@ def _once(events: Sequence[Event]) -> list[Event]:
 
 
 def _roles(
-    marked: Sequence[Annotation], needed: int, name: str, trigger: Span | None, names: Mapping[Key, str]
+    marked: Sequence[Annotation], needed: int, name: str, trigger: Span | None, names: Mapping[Key, str], *, of_any: bool
 ) -> dict[str, tuple[str, ...]]:
-    """Each voter speaks by his events of that type on words in common with the trigger."""
+    """Each voter speaks by his events of that type on words in common with the trigger, or by all of that type."""
     counts: Counter[tuple[str, Key]] = Counter()
     roles: dict[str, None] = {}
     for annotation in marked:
         keys = {e.id: _key(e) for e in annotation.entities}
         said = set()
         for event in annotation.events:
-            if event.type == name and (event.trigger == trigger or _meet(event.trigger, trigger)):
+            if event.type == name and (of_any or event.trigger == trigger or _meet(event.trigger, trigger)):
                 roles |= dict.fromkeys(event.roles)
                 said |= {(role, keys[i]) for role, ids in event.roles.items() for i in ids if i in keys}
         counts.update(said)

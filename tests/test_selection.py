@@ -53,7 +53,7 @@ def test_what_is_annotated_already_is_not_drawn_blindly():
 def test_quotas_then_plain_then_doubt_and_each_says_why():
     pool = [candidate(i, word, {"arrest": 0.9} if i < 3 else {"protest": 0.6} if i < 6 else {}) for i, word in enumerate(WORDS)]
     taken = select(pool, [], Selection(count=8, quotas={"arrest": 2}, plain=3, random=1, per_document=1))
-    assert [reason for _, reason in taken] == ["arrest"] * 2 + ["plain"] * 3 + ["random"] + ["doubt"] * 2
+    assert [reason for _, reason in taken] == ["random"] + ["arrest"] * 2 + ["plain"] * 3 + ["doubt"] * 2
     assert len(set(ids(taken))) == 8
     assert all("arrest" in each.prediction.event_types for each, reason in taken if reason == "arrest")
     assert not any(each.prediction.event_types for each, reason in taken if reason == "plain")

@@ -54,6 +54,18 @@ def test_what_is_stripped_holds_no_text(sources, tmp_path):
     assert not any(word in shown for record in annotated for word in record["text"].split() if not word.isascii())
 
 
+def test_words_that_a_tool_wrote_beside_offsets_are_stripped_too(sources):
+    file, texts, annotated = sources
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for record in records:
+        for entity in record["entities"]:
+            entity["text"] = "سر"
+    file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    stripped = list(strip(read_jsonl(file), texts))
+    assert "سر" not in json.dumps(stripped, ensure_ascii=False)
+    assert [r["entities"] for r in stripped] == [r["entities"] for r in annotated]
+
+
 def test_another_copy_is_refused_sentence_by_sentence(sources, tmp_path):
     file, texts, annotated = sources
     bare = tmp_path / "bare.jsonl"

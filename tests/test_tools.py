@@ -15,7 +15,7 @@ from labels.errors import RecordError
 from labels.inline import canonical
 from labels.label_studio import label_studio_tasks, labeling_config, read_label_studio
 from labels.records import annotation_record, read_annotations, write_jsonl
-from labels.schema import load_schema
+from labels.schema import load_schema, parse_schema
 from labels.types import Annotation, Entity, Event, Span
 from tests.tiny import gold
 
@@ -131,6 +131,35 @@ def test_brat_files_of_brats_own_are_read_by_their_names(tmp_path):
     [found] = read_brat(tmp_path, SCHEMA)
     assert found.id == "story"
     assert found.events[0].roles["locations"] == ("T1",)
+
+
+def test_a_role_of_brat_whose_name_ends_in_a_digit(tmp_path):
+    events = '[[event]]\nname = "protest"\n'
+    roles = "".join(f'[[role]]\nname = "{name}"\nlabels = ["LOCATION"]\n' for name in ("party", "party2"))
+    schema = parse_schema(f'[[entity]]\nname = "LOCATION"\n{events}{roles}')
+    (tmp_path / "s.txt").write_text("تظاهرة في مصر", encoding="utf-8")
+    marks = "T1\tLOCATION 10 13\tمصر\nT2\tprotest 0 6\tتظاهرة\n"
+    (tmp_path / "s.ann").write_text(f"{marks}E1\tprotest:T2 party:T1 party2:T1\n", encoding="utf-8")
+    [found] = read_brat(tmp_path, schema)
+    assert found.events[0].roles == {"party": ("T1",), "party2": ("T1",)}
+
+
+def test_doccano_without_relations_has_its_marks_as_lists(tmp_path):
+    path = tmp_path / "all.jsonl"
+    path.write_text(json.dumps({"id": 1, "text": "داعش في مصر", "label": [[0, 4, "ACTOR"], [8, 11, "LOCATION"]]}) + "\n")
+    [found] = read_doccano(path, SCHEMA)
+    assert [(e.label, e.span.of(found.text)) for e in found.entities] == [("ACTOR", "داعش"), ("LOCATION", "مصر")]
+    path.write_text(json.dumps({"id": 1, "text": "داعش في مصر", "comments": []}) + "\n")
+    with pytest.raises(RecordError, match=r"all\.jsonl:1: expected entities .* or label of"):
+        read_doccano(path, SCHEMA)
+
+
+def test_label_studio_marks_of_another_type_are_told(tmp_path):
+    path, wrong = tmp_path / "export.json", task(start=2, end=6)
+    wrong["annotations"][0]["result"][0]["type"] = "hypertextlabels"
+    path.write_text(json.dumps([wrong]))
+    with pytest.raises(RecordError, match="expected marks of type labels, found hypertextlabels"):
+        read_label_studio(path, SCHEMA)
 
 
 def task(**value) -> dict:

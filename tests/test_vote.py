@@ -68,6 +68,14 @@ def test_roles_are_counted_and_need_an_entity_that_stays():
     assert event.roles == {"agents": (actor,), "targets": (), "locations": ()}
 
 
+def test_roles_that_all_give_stay_where_each_names_another_trigger():
+    both = [("ACTOR", FORCES), ("LOCATION", ALEPPO)]
+    kept = only(*(marked(both, [("shelling", Span(start, start + 2), [FORCES])]) for start in (0, 2, 12)))
+    (event,) = kept.events
+    actor = next(e.id for e in kept.entities if e.label == "ACTOR")
+    assert event.roles["agents"] == (actor,)
+
+
 def test_a_type_all_see_on_different_words_takes_the_words_most_often_named():
     kept = only(
         marked([], [("shelling", STRUCK, [])]),
