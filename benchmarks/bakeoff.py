@@ -4,7 +4,7 @@ Each arm is a pre-training run that differs from the plan's `[base]` in the keys
 plan's budget of floating-point operations pays for (those of the model; what the optimiser adds shows in the seconds).
 Arms of one vocabulary share one tokenizer and one file of encoded texts. Finished arms are kept under `--work` and not
 run again. What an encoder is worth shows in what is learnt on top of it: with `--data` each arm is fine-tuned as the plan's
-`[downstream]` says, and arms are listed by the mean of what they reach.
+`[downstream]` says, and arms are listed by the mean of what they reach. An arm whose plan has changed is run again.
 """
 
 import argparse
@@ -69,11 +69,13 @@ def run_arm(plan: dict[str, Any], arm: dict[str, Any], texts: Path, work: Path) 
     """Run one arm, or read what it gave before."""
     output = work / arm["name"]
     result_file = output / "result.json"
+    values = _merge(plan["base"], {key: value for key, value in arm.items() if key != "name"})
+    asked = {"flops": plan["flops"], **values}
     if result_file.exists():
         found: dict[str, Any] = json.loads(result_file.read_text(encoding="utf-8"))
-        return found
+        if found.get("asked") == asked:
+            return found
     shutil.rmtree(output, ignore_errors=True)
-    values = _merge(plan["base"], {key: value for key, value in arm.items() if key != "name"})
     config = _config(values | {"output": str(output)}, work / f"{arm['name']}.toml")
     _share_prepared(config, values, texts, work)
     flops = step_flops(config, build_objective(config, build_encoder(config.encoder, _tokenizer(output))))
@@ -81,8 +83,7 @@ def run_arm(plan: dict[str, Any], arm: dict[str, Any], texts: Path, work: Path) 
     values["pieces"] = steps * config.batch_rows * config.row_length
     path = work / f"{arm['name']}.toml"
     config = _config(values | {"output": str(output), "checkpoint_steps": steps}, path)
-    shape, start = config.encoder, output / "work" / "start.npy"
-    kept = work / f"start-{shape.architecture == 'bert'}-{shape.vocab_size}-{shape.embedding_width or shape.width}.npy"
+    start, kept = output / "work" / "start.npy", work / f"start-{_start_key(config)}.npy"
     if kept.exists():
         start.hardlink_to(kept)
     begun = time.monotonic()
@@ -94,6 +95,7 @@ def run_arm(plan: dict[str, Any], arm: dict[str, Any], texts: Path, work: Path) 
     model = build_encoder(config.encoder, _tokenizer(output))
     result = {
         "name": arm["name"],
+        "asked": asked,
         "pieces": config.pieces,
         "seconds": round(seconds),
         "pieces_per_second": sorted(entry["pieces_per_second"] for entry in log)[len(log) // 2],
@@ -105,6 +107,13 @@ def run_arm(plan: dict[str, Any], arm: dict[str, Any], texts: Path, work: Path) 
         shutil.rmtree(checkpoint)
     result_file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def _start_key(config: PretrainConfig) -> str:
+    """All that the word2vec start depends on: arms that agree in it share one."""
+    shape = config.encoder
+    neighbours = config.neighbour_start and shape.architecture == "bert"
+    return f"{neighbours}-{shape.vocab_size}-{shape.embedding_width or shape.width}-seed-{config.seed}"
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from training.bases import longest_row
 from training.data import load_tokenizer
 from training.model import load_encoder
 from training.provenance import read_provenance
+from training.served import checkpoint_of
 
 # Of a configuration, what tells where it came from and not what it computes.
 _ORIGIN = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
@@ -68,5 +69,5 @@ def describe_base(name: str) -> Base:
         parameters=sum(sizes.values()),
         computing=sum(size for weight, size in sizes.items() if weight not in tables),
         longest=longest_row(encoder),
-        learnt=tuple(entry["file"] for entry in read_provenance(Path(name)) if entry["stage"] != "pretrain"),
+        learnt=tuple(entry["file"] for entry in read_provenance(Path(checkpoint_of(name))) if entry["stage"] != "pretrain"),
     )

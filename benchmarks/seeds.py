@@ -18,7 +18,7 @@ from benchmarks.machine import describe_machine, machine_lines
 from benchmarks.table import markdown_table, write_json
 from labels.decode import DecodingRules
 from labels.errors import ConfigError, MarsadError
-from labels.folder import DECODING, hash_file
+from labels.folder import DECODING, GRAPH_WEIGHTS, hash_file
 from labels.schema import load_schema
 
 if TYPE_CHECKING:  # training needs torch; it is imported when a run begins, so that --help needs none
@@ -79,6 +79,7 @@ def is_done(config: "TrainConfig", data: Path | None) -> bool:
     has not been made anew since."""
     from training.finetune import RUN_RECORD, resolve
     from training.provenance import entries_of, read_provenance
+    from training.served import checkpoint_of
 
     file = config.output / RUN_RECORD
     if not file.is_file():
@@ -87,12 +88,13 @@ def is_done(config: "TrainConfig", data: Path | None) -> bool:
         known = json.loads(file.read_text(encoding="utf-8"))["config"]
     except (ValueError, KeyError, TypeError):  # cut short, or of another version
         return False
-    base = Path(config.base)
+    base = Path(checkpoint_of(config.base))
     wanted = json.loads(json.dumps(asdict(config), default=str))
     files = {stage: [resolve(path, data) for path in paths] for stage, paths in (("train", config.train), ("dev", config.dev))}
     expected = [*read_provenance(base), *(entry for stage, paths in files.items() for entry in entries_of(stage, paths))]
     seen = {tuple(entry.items()) for entry in read_provenance(config.output)}
-    newer = [weights for weights in base.glob("*.safetensors") if weights.stat().st_mtime > file.stat().st_mtime]
+    stored = [*base.glob("*.safetensors"), *Path(config.base).glob(GRAPH_WEIGHTS)]
+    newer = [weights for weights in stored if weights.stat().st_mtime > file.stat().st_mtime]
     return bool(known == wanted and seen == {tuple(entry.items()) for entry in expected} and not newer)
 
 
