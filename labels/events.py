@@ -133,14 +133,22 @@ class _Words:
 
 
 def piece_range(span: Span, offsets: Offsets) -> tuple[int, int] | None:
-    """First and last piece that `span` touches; None where it touches none. Offsets ascend, as those of every tokenizer."""
-    first = bisect_right(offsets, span.start, key=itemgetter(1))
-    last = bisect_left(offsets, span.end, key=itemgetter(0)) - 1
-    while first <= last and offsets[first][0] == offsets[first][1]:
-        first += 1
-    while first <= last and offsets[last][0] == offsets[last][1]:
-        last -= 1
-    return (first, last) if first <= last else None
+    """First and last piece that `span` touches; None where it touches none."""
+    return _Places(offsets).touched(span)
+
+
+class _Places:
+    """Where the pieces of a sentence stand, to be asked many times. Those that are not empty ascend."""
+
+    def __init__(self, offsets: Offsets) -> None:
+        self._pieces = [i for i, (start, end) in enumerate(offsets) if start < end]
+        self._starts = [offsets[i][0] for i in self._pieces]
+        self._ends = [offsets[i][1] for i in self._pieces]
+
+    def touched(self, span: Span) -> tuple[int, int] | None:
+        """See `piece_range`."""
+        first, last = bisect_right(self._ends, span.start), bisect_left(self._starts, span.end) - 1
+        return (self._pieces[first], self._pieces[last]) if first <= last else None
 
 
 def role_logits(queries: Scores, keys: Scores, trigger: tuple[int, int], entity: tuple[int, int], n_roles: int) -> Scores:
@@ -162,8 +170,9 @@ class _Links:
         self._places: list[tuple[int, int]] = []  # first and last piece of each of them
         keys = []
         if scores.keys is not None:
+            places = _Places(scores.offsets)
             for i, entity in enumerate(entities):
-                if (place := piece_range(entity.span, scores.offsets)) is not None:
+                if (place := places.touched(entity.span)) is not None:
                     self._placed.append(i)
                     self._places.append(place)
                     keys.append(_mean(scores.keys, place[0], place[1] + 1))
