@@ -24,8 +24,9 @@ from serving.devices import Device, Precision, load_graph
 from serving.errors import EngineError
 from serving.graph import check_outputs
 
-# Padded pieces in one pass, `longest row * rows`. More gains nothing on a CPU and costs memory.
-TOKEN_BUDGET = 2048
+# Padded pieces in one pass, `longest row * rows`. On a CPU more gains nothing and costs memory; what a GPU would like best has
+# not been measured.
+TOKEN_BUDGET, GPU_TOKEN_BUDGET = 1024, 2048
 # OpenVINO prepares its kernels for each shape it meets. So that there are not too many, rows are padded to a multiple of 8
 # places, and passes to one of these numbers of rows, at most an eighth of them empty.
 _PAD_TO = 8
@@ -53,12 +54,13 @@ class Engine:
         device: Device = "cpu",
         threads: int | None = None,
         precision: Precision = "auto",
-        token_budget: int = TOKEN_BUDGET,
+        token_budget: int | None = None,
     ) -> None:
         """`threads` None takes all cores that this process may use. `precision` auto is the fastest that the device has: bf16
-        on newer processors, else f32. EngineError if the files do not load or the graph is not the one the schema asks for."""
+        on newer processors, else f32. `token_budget` None is that of the device. EngineError if the files do not load
+        or the graph is not the one the schema asks for."""
         self.folder = folder
-        self.token_budget = token_budget
+        self.token_budget = token_budget or (GPU_TOKEN_BUDGET if device == "cuda" else TOKEN_BUDGET)
         self.tokenizer = _load_tokenizer(folder)
         self._before, self._after = _special_pieces(self.tokenizer)
         # A CPU computes most on a stream for each core, a GPU on one.
