@@ -134,10 +134,10 @@ class _Words:
 
 def piece_range(span: Span, offsets: Offsets) -> tuple[int, int] | None:
     """First and last piece that `span` touches; None where it touches none."""
-    return _Places(offsets).touched(span)
+    return _PieceIndex(offsets).touched(span)
 
 
-class _Places:
+class _PieceIndex:
     """Where the pieces of a sentence stand, to be asked many times. Those that are not empty ascend."""
 
     def __init__(self, offsets: Offsets) -> None:
@@ -170,9 +170,9 @@ class _Links:
         self._places: list[tuple[int, int]] = []  # first and last piece of each of them
         keys = []
         if scores.keys is not None:
-            places = _Places(scores.offsets)
+            pieces = _PieceIndex(scores.offsets)
             for i, entity in enumerate(entities):
-                if (place := places.touched(entity.span)) is not None:
+                if (place := pieces.touched(entity.span)) is not None:
                     self._placed.append(i)
                     self._places.append(place)
                     keys.append(_mean(scores.keys, place[0], place[1] + 1))

@@ -41,6 +41,7 @@ _LETTER_NAMES = frozenset({"إيه", "ايه", "آيه", "إتش", "اتش", "إ
 # Shorter ones that are, before a stop, hardly ever words: بي. بي. سي.
 _SHORT_NAMES = frozenset({"إف", "إل", "إم", "إس", "آر", "دي", "بي", "تي", "سي", "جي", "آي", "إن"})
 _DOCTORS = frozenset({"بد", "لد", "كد", "الد", "بالد", "للد"})  # د. with what is written onto it
+_LONGEST_QUOTE = 200  # characters; a longer one is sentences of its own, and would be looked through again for each of them
 # Words that begin with the letter of a conjunction and go on with what stood before.
 _NO_CONJUNCTION = frozenset({"في", "فى", "فوق", "فور", "وسط", "وراء", "وفق"})
 _DOMAINS = frozenset({"نت", "كوم", "أورغ", "اورغ"})
@@ -158,8 +159,9 @@ def _is_letter_name(word: str) -> bool:
 def _is_within(text: str, begin: int, stop: int, after: int, end: int) -> bool:
     """Whether the quote or bracket that closes behind a `؟` or `!` at `stop` is a part of a sentence that goes on: it neither
     began the sentence that is from `begin` nor was announced by a colon, and no word with و or ف follows."""
-    opener = next((i for i in range(stop - 1, begin - 1, -1) if text[i] in _OPENERS or text[i] in _QUOTES), -1)
-    before = _last_seen(text, begin, opener) if opener >= 0 else -1
+    begin = max(begin, stop - _LONGEST_QUOTE)
+    opener = next((i for i in range(stop - 1, begin - 1, -1) if text[i] in _OPENERS or text[i] in _QUOTES), begin)
+    before = _last_seen(text, begin, opener)
     if before < begin or text[before] == ":":
         return False
     seen = _UNSEEN.match(text, after, end)
